@@ -18,13 +18,13 @@ from heliograph_collector.http.backend import (
     Method,
     NetworkNamer,
     Publisher,
+    SiteSettings,
 )
 from heliograph_collector.http.cell_queries import roll_up_merged
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.judgement import MeasurementPage
@@ -79,7 +79,10 @@ class World:
     def feed(self, **changes: Any) -> Feed:
         feed = FakeFeed(self)
         for name, value in changes.items():
-            setattr(feed, name, value)
+            if hasattr(feed.site, name):
+                feed.site = replace(feed.site, **{name: value})
+            else:
+                setattr(feed, name, value)
         return feed
 
 
@@ -93,17 +96,15 @@ class FakeFeed(Feed):
         self.registry = CollectorRegistry()
         self.services = TITLES
         self.k_anonymity = 5
-        self.operator_hash = ""
         self.book = IncidentBook()
         self.public_key = b""
-        self.method = Method()
-        self.dumps = None
-        self.requests_a_minute = 0
-        self.metrics_open = True
-        self.public_url = ""
-        self.security_contact = ""
-        self.publisher = Publisher()
-        self.network_names = NoNames()
+        self.site = SiteSettings(
+            operator_hash="",
+            method=Method(),
+            publisher=Publisher(),
+            network_names=NoNames(),
+            metrics_open=True,
+        )
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
         rows = self.world.votes
@@ -182,9 +183,6 @@ class FakeFeed(Feed):
 
     def agents(self) -> AgentCounts:
         return self.world.agents
-
-    def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
-        return []
 
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         return []

@@ -21,7 +21,6 @@ from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.live_feed import LiveFeed
 from heliograph_collector.http.snapshot_times import BEFORE_START
 from heliograph_collector.ingest.geo.lookup import GeoLookup
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import BlindTime
 from heliograph_collector.store.store import Store, StoreError
 
@@ -124,9 +123,6 @@ class LeaderMirror:
         if self.is_stale and self.report.at_us < until_us:
             gaps.append(BlindTime(since_us=self.report.at_us, until_us=None, reason=UNHEARD))
         return sorted(gaps, key=attrgetter("since_us", "country"))
-
-    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
-        return ()  # for operators alone, whose console is the leader's
 
     def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
         return self.report.annotations.get(incident, ())

@@ -8,6 +8,7 @@ visit the collector's page, and only when a state has changed.
 """
 
 import asyncio
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -29,7 +30,8 @@ from heliograph_collector.fleet.plans import list_targets, list_untested
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Publisher, build_method
+from heliograph_collector.http.backend import Publisher, SiteSettings, build_method
+from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.live_feed import FeedSettings, LiveFeed
 from heliograph_collector.http.live_ports import AgentSessions, AnnotationSource, DetectorLog
 from heliograph_collector.http.pages.day_charts import DayCharts
@@ -78,10 +80,8 @@ def build_feed_settings(
     untested: frozenset[str],
 ) -> FeedSettings:
     """Build what the feed shows and allows. Raises CannotServeError."""
-    return FeedSettings(
-        services=services,
-        password=read_password(password_file),
-        public_key=public_key,
+    site = SiteSettings(
+        operator_hash=hash_password(read_password(password_file), secrets.token_bytes(16)),
         method=build_method(
             RULES,
             list_comparison_rules(),
@@ -89,9 +89,6 @@ def build_feed_settings(
             CONTROL_FRESHNESS,
             GOODPUT_THRESHOLDS.ratio,
         ),
-        targets=targets,
-        untested=untested,
-        k_anonymity=k_anonymity,
         requests_a_minute=config.requests_a_minute,
         metrics_open=config.metrics == "open",
         public_url=config.public_url,
@@ -99,6 +96,14 @@ def build_feed_settings(
         publisher=build_publisher(config),
         network_names=open_names(config.geo_file("asn").with_suffix(".names")),
         dumps=config.data / "dumps" if config.dumps_days else None,
+    )
+    return FeedSettings(
+        services=services,
+        public_key=public_key,
+        targets=targets,
+        untested=untested,
+        k_anonymity=k_anonymity,
+        site=site,
     )
 
 

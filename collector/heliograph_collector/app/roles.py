@@ -28,6 +28,7 @@ from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.live_backend import (
     ConsoleSources,
+    EntranceBlocks,
     LiveConsoleBackend,
     LiveIngest,
     StoreProgress,
@@ -191,6 +192,7 @@ def build_console(
     ingest: LiveIngest,
     writer: StoreProgress,
     alerts: Notifications,
+    entrance_blocks: EntranceBlocks,
 ) -> LiveConsoleBackend:
     """Build the data of the console; close it. Raises CannotServeError."""
     sources = ConsoleSources(
@@ -203,6 +205,7 @@ def build_console(
         clock=context.clock,
         registry=context.registry,
         feed=feed,
+        entrance_blocks=entrance_blocks,
         ingest=ingest,
         journal=context.journal,
         writer=writer,

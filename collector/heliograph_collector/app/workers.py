@@ -102,7 +102,7 @@ class Workers:
         )
         self._alerts = build_alerts(context, feed)
         self._console = build_console(
-            context, self._store, feed, ingest, self._writer, self._alerts
+            context, self._store, feed, ingest, self._writer, self._alerts, self._detector
         )
         self._commands = CommandServer(
             self._detector, feed, context.records.trail, context.config.data, context.clock

@@ -34,7 +34,11 @@ from heliograph_collector.console.backend import (
     TriedList,
     VoiceReport,
 )
-from heliograph_collector.console.health_summary import describe_blocked, describe_lost_times
+from heliograph_collector.console.health_summary import (
+    UnreachedEntrance,
+    describe_blocked,
+    describe_lost_times,
+)
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages
 from heliograph_collector.console.measurements import MeasurementPages
@@ -100,6 +104,14 @@ class SessionPlace(Protocol):
     def access(self) -> str: ...
 
 
+class EntranceBlocks(Protocol):
+    """The blocks of the collector itself, for operators alone. Implemented by DetectorRunner."""
+
+    def list_blocked(self, since_us: int) -> Sequence[UnreachedEntrance]:
+        """List those that last or ended since."""
+        ...
+
+
 class SessionTable(ConnectionCounts, Protocol):
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[LiveSession]: ...
@@ -158,6 +170,7 @@ class ConsoleSources:
     clock: NotedClock
     registry: CollectorRegistry
     feed: Feed
+    entrance_blocks: EntranceBlocks
     ingest: LiveIngest
     journal: JournalEnd
     writer: StoreProgress
@@ -306,7 +319,7 @@ class LiveConsoleBackend(ConsoleBackend):
         """Return a sentence on each entrance that somebody did not reach in the last hour."""
         since_us = self.clock.wall_us() - HOUR_US
         entrances = self._list_entrances()
-        listed = self._sources.feed.list_blocked(since_us)
+        listed = self._sources.entrance_blocks.list_blocked(since_us)
         return [describe_blocked(blocked, entrances) for blocked in listed]
 
     def _list_entrances(self) -> list[Entrance]:

@@ -100,11 +100,11 @@ def build_app(
         _refresh_first(incident_cache),
     ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
-    app[LICENSE_URL] = feed.publisher.license_url
+    app[LICENSE_URL] = feed.site.publisher.license_url
     known_networks = KnownNetworks(feed, incident_cache, snapshot_cache)
     timeline_api = TimelineApi(feed, snapshot_cache, known_networks)
     incident_api = IncidentApi(feed, incident_cache, known_networks)
-    operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
+    operator = OperatorAuth(feed.site.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
     _add_pages(app.router, feed, incident_cache, snapshot_cache, known_networks, day_charts, assets)
@@ -130,7 +130,7 @@ def build_app(
     app.router.add_get("/healthz", health_api.alive, name="healthz")
     app.router.add_get("/readyz", health_api.ready, name="readyz")
     app.router.add_get("/metrics", health_api.metrics, name="metrics")
-    openapi_document = openapi.build_document(feed.publisher)
+    openapi_document = openapi.build_document(feed.site.publisher)
     app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
     app.router.add_get("/client.py", ClientFile(openapi_document).send)
     app.router.add_get("/docs", DocsPage(openapi_document, assets).page)
@@ -191,9 +191,9 @@ def _add_pages(
 
 
 def _build_limits(feed: Feed) -> list[Middleware]:
-    if not feed.requests_a_minute:
+    if not feed.site.requests_a_minute:
         return []
-    rate_limiter = RateLimiter(feed.requests_a_minute, feed.clock)
+    rate_limiter = RateLimiter(feed.site.requests_a_minute, feed.clock)
     costs = dict.fromkeys(_WITHOUT_INCIDENTS, 0) | _COSTS
 
     def find_client(request: web.Request) -> str:

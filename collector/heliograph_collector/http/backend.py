@@ -16,7 +16,6 @@ from heliograph_collector.aggregate.cell_state import CELL_THRESHOLDS
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
@@ -176,6 +175,21 @@ class NetworkNamer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSettings:
+    """What the pages and the API show and allow, fixed at the start."""
+
+    operator_hash: str  # from basic_auth.hash_password; "" disables access
+    method: Method  # for the methodology page
+    publisher: Publisher
+    network_names: NetworkNamer
+    public_url: str = ""  # address of the pages, "" if not configured
+    security_contact: str = ""  # mailto: or https:, for security.txt; "" if not configured
+    dumps: Path | None = None  # the folder of daily files
+    requests_a_minute: int = 0  # per network; 0: no limit
+    metrics_open: bool = False  # /metrics needs no password
+
+
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 
@@ -192,17 +206,9 @@ class Feed(Protocol):
     unlisted: Collection[str] = ()  # a vantage's own network: answered where named, and no row
     untested: Collection[str] = ()  # services that the plan leaves out: a row where results exist
     k_anonymity: int
-    operator_hash: str  # from basic_auth.hash_password; "" disables access
     book: IncidentBook  # the incident log read so far
     public_key: bytes  # Ed25519, verifies the log
-    method: Method  # for the methodology page
-    dumps: Path | None  # the folder of daily files
-    requests_a_minute: int  # per network; 0: no limit
-    metrics_open: bool  # /metrics needs no password
-    public_url: str  # address of the pages, "" if not configured
-    security_contact: str  # mailto: or https:, for security.txt; "" if not configured
-    publisher: Publisher
-    network_names: NetworkNamer
+    site: SiteSettings
 
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
@@ -260,10 +266,6 @@ class Feed(Protocol):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         """List the times in which the collector was blind."""
-        ...
-
-    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
-        """List blocks of the collector that last or ended since, for operators alone."""
         ...
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:

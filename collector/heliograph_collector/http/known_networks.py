@@ -37,7 +37,7 @@ class KnownNetworks:
 
     async def is_known(self, asn: int) -> bool:
         """Return whether a network is known, or nobody can tell: while there is nothing at all."""
-        if not asn or self._feed.network_names.name_network(asn):
+        if not asn or self._feed.site.network_names.name_network(asn):
             return True
         if any(
             asn in (incident.scope.asn, *(part.asn for part in incident.parts))

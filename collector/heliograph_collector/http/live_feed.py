@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Unpack
 
 import msgspec
@@ -20,16 +18,7 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.query_cache import CellQueryCache
-from heliograph_collector.http.backend import (
-    DEFAULT_TARGETS,
-    AgentCounts,
-    Feed,
-    LinkCount,
-    Method,
-    NetworkNamer,
-    Publisher,
-)
-from heliograph_collector.http.basic_auth import hash_password
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, SiteSettings
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.live_ports import (
     AgentSessions,
@@ -40,7 +29,6 @@ from heliograph_collector.http.live_ports import (
     ProblemSource,
 )
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
@@ -64,22 +52,14 @@ log = logging.getLogger("heliograph")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSettings:
-    """What the feed shows and allows, fixed at the start."""
+    """What the feed reads by, fixed at the start, and the settings of the site."""
 
     services: Services
-    password: str
     public_key: bytes
-    method: Method
-    targets: tuple[str, ...] = DEFAULT_TARGETS  # single targets of the plan
-    untested: frozenset[str] = frozenset()  # services that the plan leaves out
-    k_anonymity: int = 5
-    requests_a_minute: int = 0
-    metrics_open: bool = False
-    public_url: str = ""
-    security_contact: str = ""
-    publisher: Publisher
-    network_names: NetworkNamer
-    dumps: Path | None = None
+    targets: tuple[str, ...]  # single targets of the plan
+    untested: frozenset[str]  # services that the plan leaves out
+    k_anonymity: int
+    site: SiteSettings
 
 
 class LiveFeed(Feed):
@@ -107,17 +87,9 @@ class LiveFeed(Feed):
         self.unlisted = {s.name for s in settings.services.services if _is_vantage_link(s)}
         self.untested = settings.untested
         self.k_anonymity = settings.k_anonymity
-        self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
         self.book = detector.book
         self.public_key = settings.public_key
-        self.method = settings.method
-        self.dumps = settings.dumps
-        self.requests_a_minute = settings.requests_a_minute
-        self.metrics_open = settings.metrics_open
-        self.public_url = settings.public_url
-        self.security_contact = settings.security_contact
-        self.publisher = settings.publisher
-        self.network_names = settings.network_names
+        self.site = settings.site
         self.cell_queries = CellQueryCache(store, clock, settings.k_anonymity)
         self._start_problem = ""  # the reason if the store is not open yet
         self._store = store
@@ -230,9 +202,6 @@ class LiveFeed(Feed):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         return self._detector.list_gaps(since_us, until_us)
-
-    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
-        return self._detector.list_blocked(since_us)
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
         return await asyncio.to_thread(self._imported.count_cells, filters, DAY_US // SECOND_US)

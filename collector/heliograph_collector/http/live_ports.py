@@ -8,7 +8,6 @@ from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.records import BlindTime
@@ -61,7 +60,6 @@ class DetectorLog(Protocol):
     @property
     def book(self) -> IncidentBook: ...
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]: ...
-    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]: ...
 
 
 class AnnotationSource(Protocol):

@@ -15,7 +15,7 @@ def find_site_address(feed: Feed, request: web.Request) -> str:
     It is the configured one, else the one that the reader used; "" if that is invalid. Readers then
     resolve relative links.
     """
-    return feed.public_url or _read_origin(request)
+    return feed.site.public_url or _read_origin(request)
 
 
 def _read_origin(request: web.Request) -> str:

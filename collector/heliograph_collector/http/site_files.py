@@ -36,7 +36,9 @@ class SiteFiles:
 
     async def security(self, request: web.Request) -> web.Response:
         today_us = self._feed.clock.wall_us()
-        body = build_security_txt(self._feed.security_contact, self._feed.public_url, today_us)
+        body = build_security_txt(
+            self._feed.site.security_contact, self._feed.site.public_url, today_us
+        )
         return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
 
     async def robots(self, request: web.Request) -> web.Response:

@@ -175,6 +175,7 @@ async def test_console_shows_its_login(context: AppContext, store: Store) -> Non
         Sessions(),
         SimpleNamespace(behind=0),
         build_alerts(context, feed),
+        QuietDetector(),
     )
     app = web.Application()
     console.add_routes(app, QuietDetector())
@@ -187,14 +188,16 @@ async def test_console_names_the_blocked_entrance(
 ) -> None:
     other = Entrance(carrier=Carrier.STREAM, host="198.51.100.7", port=443)
     announce_entrances(context.fleet, context.keyring.signing, (other,), 1)
-    feed = World().feed()
     carriers = (name_carrier(own_entrance(context.config.grpc, 7_443)), name_carrier(other))
     blocked = BlockedEntrance(country="KZ", carriers=carriers, since_us=T0, is_open=True)
     doubted = replace(blocked, carriers=carriers[1:], is_seen=False)
     dead = replace(blocked, country="", carriers=carriers[1:])
-    monkeypatch.setattr(feed, "list_blocked", lambda _: [blocked, doubted, dead])
+    detector = QuietDetector()
+    monkeypatch.setattr(detector, "list_blocked", lambda _: [blocked, doubted, dead])
+    feed = World().feed()
+    alerts = build_alerts(context, feed)
     console = build_console(
-        context, store, feed, Sessions(), SimpleNamespace(behind=0), build_alerts(context, feed)
+        context, store, feed, Sessions(), SimpleNamespace(behind=0), alerts, detector
     )
     problems = console.read_ingest_status().problems
     assert f"agents in KZ do not reach us by {HOST}:7443, 198.51.100.7:443 though" in problems[0]

@@ -72,7 +72,7 @@ class BulkApi:
         """Return the name of the key's owner. Raises Problem 401."""
         key = parse_password(request.headers.get("Authorization", "")) or ""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        partner = self._feed.publisher.partners.get(digest)
+        partner = self._feed.site.publisher.partners.get(digest)
         if not partner:
             raise Problem(
                 401,
@@ -95,7 +95,7 @@ class BulkApi:
         now_us = self._feed.clock.wall_us()
         if day_us + DAY_US + _GRACE_US > now_us:
             raise _no_day("That day is not over; its file comes half an hour after its end (UTC).")
-        kept_days = self._feed.publisher.measurements_days
+        kept_days = self._feed.site.publisher.measurements_days
         if kept_days and day_us + (kept_days + 1) * DAY_US <= now_us:
             raise _no_day(f"Measurements are kept for {kept_days} days; that day is older.")
         return day_us

@@ -65,7 +65,7 @@ class CoverageApi:
             since=format_time(since_us),
             until=format_time(until_us),
             k_anonymity=snapshot.k,
-            license=self._feed.publisher.license,
+            license=self._feed.site.publisher.license,
             blind=tuple(gaps[-MAX_GAPS:]),
             complete=len(gaps) <= MAX_GAPS,
             countries=tuple(list_coverage(snapshot, country)),

@@ -50,9 +50,9 @@ class DumpRoutes:
                 assets=self._assets,
                 files=files,
                 columns=parquet.COLUMNS,
-                publisher=self._feed.publisher,
+                publisher=self._feed.site.publisher,
                 structured=describe_dataset(
-                    self._feed.publisher,
+                    self._feed.site.publisher,
                     find_site_address(self._feed, request),
                     (files[-1].day, files[0].day) if files else None,
                 ),
@@ -66,7 +66,7 @@ class DumpRoutes:
         document = DumpsDocument(
             dictionary="/dumps/README.json",
             k_anonymity=self._feed.k_anonymity,
-            license=self._feed.publisher.license,
+            license=self._feed.site.publisher.license,
             files=tuple(
                 DumpFileDocument(**asdict(file), url=f"/dumps/{file.name}")
                 for file in (await self._read_index()).files
@@ -76,14 +76,16 @@ class DumpRoutes:
 
     async def dictionary(self, request: web.Request) -> web.Response:
         parse(request.query, ())
-        document = parquet.build_dictionary(self._feed.k_anonymity, self._feed.publisher.license)
+        document = parquet.build_dictionary(
+            self._feed.k_anonymity, self._feed.site.publisher.license
+        )
         return respond_json(request, document, max_age_s=_MAX_AGE_S)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Respond with a file, with ETag, Last-Modified and ranges."""
         parse(request.query, ())
         name = request.match_info["name"]
-        folder = self._feed.dumps
+        folder = self._feed.site.dumps
         names = {file.name for file in (await self._read_index()).files}
         if folder is None or name not in names:
             raise web.HTTPNotFound
@@ -91,7 +93,7 @@ class DumpRoutes:
         return web.FileResponse(folder / name, headers=headers)
 
     async def _read_index(self) -> DumpIndex:
-        folder = self._feed.dumps
+        folder = self._feed.site.dumps
         return DumpIndex() if folder is None else await asyncio.to_thread(read_index, folder)
 
 

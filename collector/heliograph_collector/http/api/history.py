@@ -60,7 +60,9 @@ class HistoryApi:
         subject = read_subject(values, Locale())
         await self._known_networks.require(values.get(ASN))
         view = await self._history_pages.read_drawable(subject, values)
-        document = build_history(view, self._feed.publisher.license, self._feed.network_names)
+        document = build_history(
+            view, self._feed.site.publisher.license, self._feed.site.network_names
+        )
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)
         return respond_json(request, document, max_age_s=_MAX_AGE_S)

@@ -77,7 +77,7 @@ class IncidentApi:
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
-            license=self._feed.publisher.license,
+            license=self._feed.site.publisher.license,
             incidents=tuple(_localize(self._incident_cache.add_annotations(i), t) for i in rows),
             next=write_cursor(following) if following else None,
         )
@@ -95,7 +95,7 @@ class IncidentApi:
         self._waiting_count += 1
         try:
             async with self._table_lock:
-                license_name = self._feed.publisher.license
+                license_name = self._feed.site.publisher.license
                 return await asyncio.to_thread(format_incidents, incidents, base, license_name, t)
         finally:
             self._waiting_count -= 1
@@ -121,7 +121,7 @@ class IncidentApi:
             await self._list_newest(values),
             *self._feed_context(request, values, t),
             t,
-            license_name=self._feed.publisher.license,
+            license_name=self._feed.site.publisher.license,
             is_cap=is_cap,
         )
         return _name_language(respond_text(request, xml, "application/atom+xml", max_age_s=60), t)
@@ -130,8 +130,8 @@ class IncidentApi:
         """Respond with the newest message of an incident as CAP 1.2."""
         parse(request.query, ())
         incident = find_incident(self._incident_cache, request)
-        contact = self._feed.publisher.contact.removeprefix("mailto:")
-        sender = contact or urlsplit(self._feed.public_url).hostname or "heliograph"
+        contact = self._feed.site.publisher.contact.removeprefix("mailto:")
+        sender = contact or urlsplit(self._feed.site.public_url).hostname or "heliograph"
         base = find_site_address(self._feed, request)
         message = feeds.build_cap_message(incident, base, sender, self._feed.public_key.hex())
         return respond_text(request, message, feeds.CAP_MEDIA, max_age_s=60)

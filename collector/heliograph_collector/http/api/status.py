@@ -201,7 +201,7 @@ class HealthApi:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Respond with the metrics. Raises Problem 401 if only the operator may read them."""
-        if not self._feed.metrics_open:
+        if not self._feed.site.metrics_open:
             await self._operator.require(request)
         exposition = await asyncio.to_thread(generate_latest, self._feed.registry)
         return web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE_LATEST})

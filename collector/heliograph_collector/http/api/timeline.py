@@ -71,7 +71,7 @@ class TimelineApi:
 
         def make() -> PreparedResponse:
             return prepare_json(
-                status.build_status(snapshot, country, self._feed.publisher.license)
+                status.build_status(snapshot, country, self._feed.site.publisher.license)
             )
 
         status_response = await self._snapshot_cache.derive(snapshot, ("status", country), make)
@@ -121,7 +121,7 @@ class TimelineApi:
             until=format_time(until_us),
             bin_s=bin_s,
             k_anonymity=k,
-            license=self._feed.publisher.license,
+            license=self._feed.site.publisher.license,
             scope=scope_filter,
             cells=tuple(status.build_row(cell, k) for cell in cells),
         )

@@ -21,12 +21,12 @@ class AboutPage:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
         self._feed = feed
         self._assets = assets
-        self._has_names = bool(feed.network_names.find_networks("a", 1))
+        self._has_names = bool(feed.site.network_names.find_networks("a", 1))
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, PAGE_PARAMETERS)
         feed = self._feed
-        publisher = feed.publisher
+        publisher = feed.site.publisher
         content = render_template(
             "about.html",
             t=i18n.request_locale(request),
@@ -37,7 +37,7 @@ class AboutPage:
             k=feed.k_anonymity,
             version=__version__,
             has_names=self._has_names,
-            has_methodology=bool(feed.method.rules),
+            has_methodology=bool(feed.site.method.rules),
         )
         return html_response(content)
 

@@ -121,7 +121,7 @@ class CountryRoutes:
             ),
             too_much=is_too_much,
             has_days=has_days,
-            names=self._feed.network_names,
+            names=self._feed.site.network_names,
             titles=self._feed.services,
             last_days=("", "")
             if is_measured

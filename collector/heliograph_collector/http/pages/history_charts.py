@@ -73,7 +73,6 @@ class HistoryCharts:
                 title=title_days(view, t),
                 picture=f"{self.path}.svg?{query}",
                 path=page_address(view),
-                base=find_site_address(self._feed, request),
             )
         )
 
@@ -81,7 +80,7 @@ class HistoryCharts:
         view = await self._read_view(request)
         t = i18n.request_locale(request)
         base = find_site_address(self._feed, request)
-        publisher = self._feed.publisher
+        publisher = self._feed.site.publisher
         names = ("Heliograph", publisher.operator, publisher.license, base, "UTC")
         credit = " · ".join(filter(None, names))
         build = (

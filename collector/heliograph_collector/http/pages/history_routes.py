@@ -156,7 +156,7 @@ class HistoryPages:
             imported=imported,
             incidents=self._list_incidents(subject, service, days),
             services=feed.services,
-            names=feed.network_names,
+            names=feed.site.network_names,
             too_much=too_much,
             blocking_networks=blocking,
             k=feed.k_anonymity,

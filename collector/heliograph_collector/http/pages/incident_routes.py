@@ -137,7 +137,7 @@ class IncidentRoutes:
             base_url=find_site_address(self._feed, request),
             public_key=key,
             now_us=self._feed.clock.wall_us(),
-            publisher=self._feed.publisher,
+            publisher=self._feed.site.publisher,
         )
 
     async def _read_imported(self, incident: IncidentDocument) -> ImportedHistory:

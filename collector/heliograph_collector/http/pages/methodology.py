@@ -81,7 +81,7 @@ class MethodologyPage:
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, PAGE_PARAMETERS)
-        if not self._feed.method.rules:
+        if not self._feed.site.method.rules:
             raise web.HTTPNotFound
         t = i18n.request_locale(request)
         cached_page = self._pages.get((t.lang, t.is_explicit))
@@ -94,4 +94,6 @@ class MethodologyPage:
         at = format_second(feed.clock.wall_us())
         titles = list(feed.services.values())
         key = feed.public_key.hex()
-        return render_methodology(feed.method, titles, feed.k_anonymity, key, t, self._assets, at)
+        return render_methodology(
+            feed.site.method, titles, feed.k_anonymity, key, t, self._assets, at
+        )

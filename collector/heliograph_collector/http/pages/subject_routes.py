@@ -106,7 +106,7 @@ class SubjectRoutes:
         part = snapshot and subject_page.select_network(snapshot, asn)
         incident_filter = IncidentFilter(asn=asn)
         countries = self._find_countries(asn, part)
-        name = self._feed.network_names.name_network(asn)
+        name = self._feed.site.network_names.name_network(asn)
         t = i18n.request_locale(request)
         subject = Subject(
             kind="network",
@@ -159,7 +159,7 @@ class SubjectRoutes:
             services=self._feed.services,
             targets=self._feed.targets,
             networks=self._list_networks(snapshot),
-            names=self._feed.network_names,
+            names=self._feed.site.network_names,
             incidents=self._incident_cache.all_incidents(),
         )
         days = None
@@ -208,7 +208,7 @@ class SubjectRoutes:
             snapshot=snapshot,
             incidents=recent,
             silences=self._describe_silences(snapshot, t) if subject.kind == "service" else "",
-            names=self._feed.network_names,
+            names=self._feed.site.network_names,
             last_days=("", "")
             if snapshot.columns
             else await find_last_days(self._feed, subject, t),
