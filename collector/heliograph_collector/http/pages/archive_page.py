@@ -92,7 +92,6 @@ class ArchivePage:
             months=_group_by_month(rows, t),
             count=len(matching),
             older=_build_older(chosen, following),
-            is_first=CURSOR not in values,
             feed_query=_encode({n: v for n, v in chosen.items() if n in _FEED_NAMES}),
             json_query=_encode(chosen | _build_times(incident_filter)),
             csv_query=_encode(chosen | _build_times(incident_filter) | {"format": "csv"}),

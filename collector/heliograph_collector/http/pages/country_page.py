@@ -121,7 +121,6 @@ def render_country(
         shape=_hash_shape(groups, view.window.name),
         networks=len(country_snapshot.columns),
         axis=timeline_rows.draw_axis(timeline.starts, t),
-        k=snapshot.k,
         at=format_second(snapshot.at_us),
         entry=snapshot.entry,
         outdated=headlines.describe_outdated(snapshot, t),

@@ -119,7 +119,6 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         axis=timeline_rows.draw_axis(starts, t),
         imported=imported,
         too_much=view.too_much,
-        k=view.k,
         printed=t(
             "incident.printed",
             address=f"{base}{address}",

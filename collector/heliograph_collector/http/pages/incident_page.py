@@ -96,7 +96,6 @@ def render_incident(
         country=country,
         place=labels.country_name(country, t.lang),
         badges=_list_badges(incident, t),
-        under_way=incident.state in OPEN_STATES,
         silence=not incident.scope.service,
         linked_service="" if "/" in (name := tested_service(incident.scope.service)) else name,
         picture=drawn,
