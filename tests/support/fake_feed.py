@@ -23,11 +23,11 @@ from heliograph_collector.http.backend import (
 from heliograph_collector.http.cell_queries import roll_up_merged
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import PublishedIncidents
-from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.judgement import MeasurementPage
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,

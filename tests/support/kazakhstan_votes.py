@@ -8,7 +8,7 @@ from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
-from heliograph_collector.incidents.published.annotation import (
+from heliograph_collector.model.published.annotation import (
     AnnotatedEntity,
     AnnotationDocument,
     ComparedWindow,

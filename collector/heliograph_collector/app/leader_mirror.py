@@ -21,6 +21,7 @@ from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.live_feed import LiveFeed
 from heliograph_collector.http.snapshot_times import BEFORE_START
 from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import BlindTime
 from heliograph_collector.store.store import Store, StoreError
 
@@ -124,7 +125,7 @@ class LeaderMirror:
             gaps.append(BlindTime(since_us=self.report.at_us, until_us=None, reason=UNHEARD))
         return sorted(gaps, key=attrgetter("since_us", "country"))
 
-    def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
+    def list_annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         return self.report.annotations.get(incident, ())
 
     def problems(self) -> Sequence[str]:

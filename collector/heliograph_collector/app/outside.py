@@ -1,8 +1,10 @@
-"""Configure outside sources, and ask them about outages of past days."""
+"""Configure outside sources, publish their annotations, and ask about past outages."""
 
 import random
 from collections.abc import Sequence
 from contextlib import closing
+
+import msgspec
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
@@ -10,6 +12,7 @@ from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.corroborate import (
+    Corroboration,
     CorroborationSettings,
     Entity,
     SourceContext,
@@ -20,10 +23,27 @@ from heliograph_collector.corroborate import (
 from heliograph_collector.corroborate.series import ClaimsEvidence, SourceEvidence
 from heliograph_collector.corroborate.source import AsyncSleep
 from heliograph_collector.model.imported import ReportedOutage
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.store.imported_results import FILE, ImportedResults
 
 REPORTERS = ("ioda", "radar")  # RIS reports no outages
 _MAX_DAYS = 30  # of one query: an answer has at most 20,000 points, one each five minutes
+
+
+class PublishedAnnotations:
+    """What outside sources report beside incidents, in the shape in which it is published."""
+
+    def __init__(self, corroboration: Corroboration) -> None:
+        self._corroboration = corroboration
+
+    def list_annotations(self, incident: str) -> list[AnnotationDocument]:
+        records = self._corroboration.list_annotations(incident)
+        return msgspec.convert(records, list[AnnotationDocument])
+
+    def list_newest(self, count: int) -> dict[str, list[AnnotationDocument]]:
+        """Return those of the incidents that were annotated last, by incident."""
+        records = self._corroboration.list_newest(count)
+        return msgspec.convert(records, dict[str, list[AnnotationDocument]])
 
 
 class NotConfiguredError(Exception):

@@ -10,13 +10,14 @@ report names an agent or an address, and counts are those of the public pages.
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.app.cluster_messages import MessageError, encode
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import BlindTime, Block
 
 log = logging.getLogger("heliograph")
@@ -44,7 +45,7 @@ class PublicReport(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[BlindTime]
     problems: list[str]
     touched_us: list[int] | None  # None: too many to list
-    annotations: Mapping[str, list[Any]]  # by incident
+    annotations: Mapping[str, list[AnnotationDocument]]  # by incident
 
 
 _DECODER = msgspec.msgpack.Decoder(PublicReport)
@@ -65,9 +66,9 @@ class MessageSender(Protocol):
 
 
 class NewestAnnotations(Protocol):
-    """Outside sources' reports on incidents. Implemented by corroborate.Corroboration."""
+    """Outside sources' reports on incidents. Implemented by app.outside.PublishedAnnotations."""
 
-    def list_newest(self, count: int) -> Mapping[str, list[Any]]: ...
+    def list_newest(self, count: int) -> Mapping[str, list[AnnotationDocument]]: ...
 
 
 class PublicReporter:

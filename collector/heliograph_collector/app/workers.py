@@ -10,6 +10,7 @@ from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.judge_workers import WorkerSource
+from heliograph_collector.app.outside import PublishedAnnotations
 from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.app.publish_role import FindingsRole, PublishRole, build_live_feed
 from heliograph_collector.app.roles import (
@@ -76,8 +77,9 @@ class Workers:
         self._others = others
         self._store = create_store(context.config, context.permission)
         self._detector = build_detector(context, self._store)
-        self._corroboration = corroboration = build_corroboration(context)
-        feed = build_live_feed(context, self._store, ingest, self._detector, corroboration)
+        corroboration = build_corroboration(context)
+        self._annotations = PublishedAnnotations(corroboration)
+        feed = build_live_feed(context, self._store, ingest, self._detector, self._annotations)
         self._publish = PublishRole(
             feed, context.config, context.endpoint_file, context.password_file
         )
@@ -110,7 +112,7 @@ class Workers:
 
     async def report(self, reporter: PublicReporter) -> None:
         """Report the public state to other hosts, until cancelled."""
-        await reporter.run(self._publish.feed, self._corroboration)
+        await reporter.run(self._publish.feed, self._annotations)
 
     async def run(self) -> None:
         """Run all roles until cancelled. Raises CannotServeError."""

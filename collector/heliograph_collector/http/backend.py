@@ -14,12 +14,12 @@ from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.aggregate.cell_state import CELL_THRESHOLDS
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-import msgspec
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from heliograph.clock import Clock
@@ -28,11 +27,11 @@ from heliograph_collector.http.live_ports import (
     ImportedSource,
     ProblemSource,
 )
-from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import (
     BlindTime,
     Block,
@@ -216,8 +215,7 @@ class LiveFeed(Feed):
         return await asyncio.to_thread(self._history.count_blocking_networks, filters)
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
-        records = self._annotations.list_annotations(incident)
-        return msgspec.convert(records, list[AnnotationDocument])
+        return self._annotations.list_annotations(incident)
 
     def links(self) -> list[LinkCount]:
         connections = self._sessions.connections

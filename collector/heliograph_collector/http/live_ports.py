@@ -10,6 +10,7 @@ from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.records import BlindTime
 
 
@@ -63,7 +64,7 @@ class DetectorLog(Protocol):
 
 
 class AnnotationSource(Protocol):
-    def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
+    def list_annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         """List what outside sources report beside an incident."""
         ...
 

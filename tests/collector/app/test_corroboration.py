@@ -11,7 +11,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.app.context import AppContext
-from heliograph_collector.app.outside import build_source_settings
+from heliograph_collector.app.outside import PublishedAnnotations, build_source_settings
 from heliograph_collector.app.roles import build_corroboration
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config, load_config
@@ -60,8 +60,10 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
         task = group.create_task(corroboration.run(published, pauses))
         await pauses.done.wait()
         task.cancel()
-    (note,) = corroboration.list_annotations("a")
-    assert (note["source"], note["signal"], note["what"]) == ("ioda", "events", "agrees")
+    published_notes = PublishedAnnotations(corroboration)
+    (note,) = published_notes.list_annotations("a")
+    assert (note.source, note.signal, note.what) == ("ioda", "events", "agrees")
+    assert published_notes.list_newest(1) == {"a": [note]}
 
 
 def test_an_incident_of_too_few_is_asked_of_nobody() -> None:

@@ -38,6 +38,11 @@ from heliograph_collector.detect.log_takeover import ForgedLogError
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
+from heliograph_collector.model.published.annotation import (
+    AnnotatedEntity,
+    AnnotationDocument,
+    ComparedWindow,
+)
 from heliograph_collector.model.records import BlindTime, Vote
 from heliograph_collector.store.aggregation import AggregationQuery
 from heliograph_collector.store.store import StoreError
@@ -53,7 +58,12 @@ GREEN = Vote(
     country="KZ", region="", asn=9198, access="fixed", service="telegram", start_us=0,
     pseudonym="p", prefix="", reachable=1, blocked=0, down=0, unknown=0,
 )  # fmt: skip
-NOTE = {"source": "ioda", "signal": "bgp"}
+NOTE = AnnotationDocument(
+    source="ioda", signal="bgp", entity=AnnotatedEntity(country="KZ", asn=0),
+    said="2022-01-05T11:00:00Z", what="agrees", why="drop", figures={"lowest": 0.1},
+    window=ComparedWindow(since="2022-01-05T10:00:00Z", until="2022-01-05T11:00:00Z"),
+    url="https://ioda.example/", attribution="IODA",
+)  # fmt: skip
 
 
 class Lines:
@@ -67,7 +77,7 @@ class Lines:
 
 
 class Notes:
-    def list_newest(self, count: int) -> dict[str, list[Any]]:
+    def list_newest(self, count: int) -> dict[str, list[AnnotationDocument]]:
         return {"a1a7": [NOTE]}
 
 

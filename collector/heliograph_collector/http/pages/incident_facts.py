@@ -9,13 +9,13 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import HistoryStep
 from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     EvidenceDocument,
     IncidentSummary,
     PartDocument,
 )
+from heliograph_collector.model.published.annotation import AnnotatedEntity, AnnotationDocument
 
 _SOURCE_NAMES = {"ris": "RIPE RIS (BGP)", "ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_ANNOTATIONS = 12

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from heliograph_collector.incidents.published.annotation import AnnotationDocument
+from heliograph_collector.model.published.annotation import AnnotationDocument
 from heliograph_collector.model.published.fields import (
     Asn,
     Author,
