@@ -129,7 +129,7 @@ class Fleet:
     async def enrol(self, door: CollectorEndpoint) -> None:
         order = self._order
         context = WorkerContext(
-            tokens=(door.token, order.control_token), clock=CLOCK, tally=AgentCounters(),
+            tokens=(door.token, order.control_token), clock=CLOCK, counters=AgentCounters(),
             workload=self._workload, start_time=asyncio.get_running_loop().create_future(),
             handshakes=asyncio.Semaphore(AT_ONCE),
         )  # fmt: skip
@@ -138,7 +138,7 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             for actor, connection in zip(order.actors, connections, strict=True):
                 signer, rng = derive_key(order.seed, actor.number)
-                sealer = ResultSealer(actor, signer, CLOCK, context.tally)
+                sealer = ResultSealer(actor, signer, CLOCK, context.counters)
                 agent = Agent(
                     actor, order.addresses[actor.number], connection, signer, rng, context,
                     Schedule((), rng), sealer, fleet=self,

@@ -10,7 +10,7 @@ import argparse
 import os
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
@@ -252,6 +252,19 @@ def parse_endpoint(address: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return address
+
+
+def make_integer_parser(maximum: int) -> Callable[[str], int]:
+    """Make a parser for argparse of the whole numbers from 1 to a maximum."""
+
+    def parse(argument: str) -> int:
+        if not (argument.isascii() and argument.isdigit() and 1 <= int(argument[:20]) <= maximum):
+            raise argparse.ArgumentTypeError(
+                f"{argument!r} must be a whole number from 1 to {maximum}"
+            )
+        return int(argument)
+
+    return parse
 
 
 def find_public_endpoint(config: "Config", requested: str | None) -> str:

@@ -13,6 +13,7 @@ from heliograph_collector.cli import (
     add_common_options,
     find_public_endpoint,
     load_cli_config,
+    make_integer_parser,
     parse_endpoint,
     print_qr_code,
 )
@@ -21,6 +22,7 @@ from heliograph_collector.fleet.invites import is_loopback
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX_EXPIRY_S = 366 * 86_400
+MAX_USES = 100_000
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -34,7 +36,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     add_common_options(command, acts_on_collector=True)
     command.add_argument(
         "--uses",
-        type=parse_uses,
+        type=make_integer_parser(MAX_USES),
         default=1,
         metavar="N",
         help="how many agents may join with it (1)",
@@ -107,12 +109,6 @@ def _describe_reach(address: str) -> None:
     if is_local:
         note += " Only agents on this machine reach that: say --endpoint HOST:PORT for others."
     print(note, file=sys.stderr)
-
-
-def parse_uses(argument: str) -> int:
-    if not (argument.isascii() and argument.isdigit() and 1 <= int(argument[:9]) <= 100_000):
-        raise argparse.ArgumentTypeError(f"{argument!r} must be a whole number from 1 to 100000")
-    return int(argument)
 
 
 def parse_duration_s(argument: str) -> int:

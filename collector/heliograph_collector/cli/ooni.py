@@ -13,6 +13,7 @@ from heliograph_collector.cli import (
     add_command,
     add_common_options,
     load_cli_config,
+    make_integer_parser,
     print_progress,
 )
 
@@ -47,7 +48,7 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
     ooni.add_argument(
         "--jobs",
         metavar="N",
-        type=parse_job_count,
+        type=make_integer_parser(MAX_JOBS),
         help="use so many processes (default: one for each processor that has work)",
     )
     ooni.add_argument(
@@ -68,13 +69,6 @@ def parse_byte_count(text: str) -> int:
     if not text.isdecimal() or int(text[:20]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes; write, say, 2000000000")
     return int(text[:20])
-
-
-def parse_job_count(text: str) -> int:
-    """Parse a number of processes. Raises argparse.ArgumentTypeError."""
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= MAX_JOBS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_JOBS}")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

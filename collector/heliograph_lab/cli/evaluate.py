@@ -5,14 +5,14 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, sanitize_text
+from heliograph_collector.cli import CommandError, make_integer_parser, sanitize_text
 
 if TYPE_CHECKING:
     from heliograph_lab.evaluate.run import ReplayJob, ReplayOutcome
-from dataclasses import replace
 
 EXAMPLE = "Example: heliograph-collector evaluate --seeds 5 --family own_block --family power"
 CORPUS_SEEDS = 10
@@ -53,7 +53,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--seeds",
         metavar="N",
-        type=parse_seeds,
+        type=make_integer_parser(MAX_SEEDS),
         help=f"replays of each file ({FILE_SEEDS}), or of each family ({CORPUS_SEEDS})",
     )
     command.add_argument(
@@ -69,13 +69,6 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         default=[],
         help="play only this family of the corpus; may be repeated",
     )
-
-
-def parse_seeds(value: str) -> int:
-    """Parse a number of seeds. Raises ArgumentTypeError."""
-    if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_SEEDS:
-        return int(value)
-    raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 to {MAX_SEEDS}")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, parse_endpoint
+from heliograph_collector.cli import CommandError, make_integer_parser, parse_endpoint
 
 if TYPE_CHECKING:
     from heliograph_lab.simulate import Progress, Script, SimulationReport
@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "scenario", type=Path, metavar="SCENARIO.yml", help="as for `evaluate`, or a shipped name"
     )
     command.add_argument(
-        "--agents", type=_integer_parser(MOST_AGENTS), default=0, metavar="N",
+        "--agents", type=make_integer_parser(MOST_AGENTS), default=0, metavar="N",
         help="number of agents, spread as in the scenario (as many as it names)",
     )  # fmt: skip
     command.add_argument(
@@ -46,7 +46,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="run the scenario X times as fast (1)",
     )
     command.add_argument(
-        "--processes", type=_integer_parser(MOST_PROCESSES), default=0, metavar="N",
+        "--processes", type=make_integer_parser(MOST_PROCESSES), default=0, metavar="N",
         help="processes of agents (one for every 5000)",
     )  # fmt: skip
     command.add_argument(
@@ -60,8 +60,17 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "the default plan, a page of each of the scenario's services, or nothing (plan)",
     )  # fmt: skip
     command.add_argument(
-        "--seed", type=_integer_parser(10**9), default=0, metavar="N", help="of random numbers (0)"
+        "--seed",
+        type=make_integer_parser(10**9),
+        default=0,
+        metavar="N",
+        help="of random numbers (0)",
     )
+    _add_collector_options(command)
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _add_collector_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--invite", default="", metavar="INVITE", help="an invite of the collector to test"
     )
@@ -77,7 +86,6 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--log", type=Path, metavar="FILE", help="where to write our own collector's log"
     )
-    command.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -136,17 +144,6 @@ def _load_script(args: argparse.Namespace) -> "Script":
         raise CommandError(str(error)) from error
 
 
-def _integer_parser(maximum: int) -> Any:
-    def read(value: str) -> int:
-        if not (value.isascii() and value.isdigit() and 1 <= int(value[:10]) <= maximum):
-            raise argparse.ArgumentTypeError(
-                f"{value!r} must be a whole number from 1 to {maximum}"
-            )
-        return int(value)
-
-    return read
-
-
 def _parse_speed(argument: str) -> float:
     try:
         value = float(argument)
@@ -159,11 +156,11 @@ def _parse_speed(argument: str) -> float:
 
 class _TerminalDisplay:
     def show_progress(self, progress: "Progress") -> None:
-        counters = progress.tally
+        counters = progress.counters
         is_playing = progress.seconds and progress.second > 0
         clock = f" {progress.second:.0f}/{progress.seconds:.0f} s" if is_playing else ""
         line = (
-            f"{progress.doing}{clock}: {counters.enrolled} enrolled, "
+            f"{progress.phase}{clock}: {counters.enrolled} enrolled, "
             f"{counters.sessions} of {progress.agents} connected, {counters.hushed} silent, "
             f"{counters.answers} heartbeats answered, {progress.incidents} incidents"
         )

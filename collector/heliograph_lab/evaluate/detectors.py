@@ -33,12 +33,12 @@ from heliograph_collector.sources.signal_writer import list_readings
 from heliograph_lab.evaluate.baselines.chocolatine import chocolatine
 from heliograph_lab.evaluate.baselines.disco import disco_prompt
 from heliograph_lab.evaluate.baselines.ioda import ioda_prompt
+from heliograph_lab.evaluate.baselines.live import FEED_US
 from heliograph_lab.evaluate.baselines.naive import naive
 from heliograph_lab.evaluate.baselines.ooni import ooni_prompt
 from heliograph_lab.evaluate.reported_ends import list_ends
 from heliograph_lab.evaluate.score import OWN_BLOCK, POWER, UNDETERMINED
 
-FEED_US = 1_500_000  # from a decision to the row; see above
 BATCH_US = 30 * SECOND_US  # between batches of an agent; its batcher.PERIOD_S
 PROCESSING_US = 2 * SECOND_US  # to send, store and judge a batch; assumed
 _TICK_US = 5 * SECOND_US  # between evaluations of a young incident; assumed

@@ -75,7 +75,7 @@ class VirtualAgent:
         self.outbox.sealing_key = held.sealing_key
         self.plan_version = held.plan_version
         self.context.heartbeat_s = float(held.heartbeat_s)
-        self.context.tally.enrolled += 1
+        self.context.counters.enrolled += 1
 
     async def _request_enrollment(self) -> AgentEnrollment:
         import grpc
@@ -97,10 +97,10 @@ class VirtualAgent:
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.PERMISSION_DENIED:
                     raise EnrollmentRefusedError(
-                        f"The collector let {self.context.tally.enrolled} of these agents in and "
-                        f"no more: {error.details()}. `invite --uses N` makes an invite for N."
+                        f"The collector let {self.context.counters.enrolled} of these agents in "
+                        f"and no more: {error.details()}. `invite --uses N` makes an invite for N."
                     ) from error
-                self.context.tally.count_trouble(f"enrol {error.code().name.lower()}")
+                self.context.counters.count_trouble(f"enrol {error.code().name.lower()}")
             await self.connection.drop()
             failures += 1
             await asyncio.sleep(RETRIES.draw_s(failures, self.rng))
@@ -130,14 +130,14 @@ class VirtualAgent:
         if silence.how in ("away", "killed"):
             await self._end_session("pause" if silence.how == "away" else "")
         self.awake.clear()
-        self.context.tally.hushed += 1
+        self.context.counters.hushed += 1
         if silence.how == "blocked":
             await self._measure_past_block(silence, until_s)
         await self._sleep_until(min(silence.until_s, until_s))
         dark_s = min(silence.until_s, until_s) - silence.since_s
         if silence.until_s < until_s:  # it returns at its next retry
             await asyncio.sleep(self.rng.uniform(0.0, min(MAX_WAIT_S, dark_s)))
-        self.context.tally.hushed -= 1
+        self.context.counters.hushed -= 1
         self.awake.set()
 
     async def _measure_past_block(self, silence: AgentSilence, until_s: float) -> None:
@@ -181,7 +181,7 @@ class VirtualAgent:
                 await self._run_session()
             except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
                 if self.awake.is_set() and not self.is_leaving:  # otherwise it is scripted
-                    self.context.tally.count_trouble(_error_reason(error))
+                    self.context.counters.count_trouble(_error_reason(error))
             self.ended.set()
             await self.connection.drop()
             failures = 1 if self.heard_s > before_s else failures + 1
@@ -203,18 +203,18 @@ class VirtualAgent:
 
     async def _run_connected(self, call: "Call") -> None:
         """Count the session and exchange messages. Raises AioRpcError, TimeoutError."""
-        tally = self.context.tally
+        counters = self.context.counters
         self.call = call
-        tally.hellos += 1
-        tally.sessions += 1
+        counters.hellos += 1
+        counters.sessions += 1
         if not self.arrived.is_set():
-            tally.arrived += 1
+            counters.arrived += 1
             self.arrived.set()
         try:
             await self._exchange_messages(call)
         finally:
             self.call = None
-            tally.sessions -= 1
+            counters.sessions -= 1
 
     async def _handshake(self, call: "Call") -> bool:
         """Answer the challenge; return False if refused. Raises AioRpcError, TimeoutError."""
@@ -223,7 +223,7 @@ class VirtualAgent:
             if isinstance(challenge, pb.CollectorMessage):
                 await call.write(self._build_hello(challenge.challenge.nonce))
                 return True
-            self.context.tally.count_trouble(f"hello {(await call.code()).name.lower()}")
+            self.context.counters.count_trouble(f"hello {(await call.code()).name.lower()}")
             self.retry_after_s = _retry_after_s(await call.trailing_metadata() or ())
             return False
 
@@ -260,15 +260,15 @@ class VirtualAgent:
             raise find_first_error(group_error) from None
 
     async def _read_messages(self, call: "Call") -> None:
-        tally = self.context.tally
+        counters = self.context.counters
         while isinstance(message := await call.read(), pb.CollectorMessage):
             self.heard_s = asyncio.get_running_loop().time()
             match message.WhichOneof("message"):
                 case "clock":
-                    tally.answers += 1
+                    counters.answers += 1
                 case "ack":
                     for receipt in message.ack.receipts:
-                        tally.count_receipt(name_status(receipt.status))
+                        counters.count_receipt(name_status(receipt.status))
                 case "advice":
                     self._follow_advice(message.advice)
 
@@ -297,7 +297,7 @@ class VirtualAgent:
             await self._write_message(
                 call, pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=sent_us, link="online"))
             )
-            self.context.tally.heartbeats += 1
+            self.context.counters.heartbeats += 1
             await asyncio.sleep(self.heartbeat_s)
 
     async def _measure(self, call: "Call") -> None:

@@ -24,7 +24,7 @@ class ResultSealer:
     actor: Actor
     signer: keys.SigningKey
     clock: Clock
-    tally: AgentCounters
+    counters: AgentCounters
     sealing_key: bytes = b""
     sequence: int = 0
     unsent: list[bytes] = field(default_factory=list)
@@ -35,7 +35,7 @@ class ResultSealer:
         sealed_us = self.clock.wall_us()
         agent = keys.agent_id(self.signer.public)
         batch = build_batch(agent, VERSION, self.sequence, result, sealed_us, self.actor)
-        self.tally.sent += 1
+        self.counters.sent += 1
         return envelope.seal_batch(batch, self.signer, self.sealing_key)
 
 

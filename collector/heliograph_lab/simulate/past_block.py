@@ -71,6 +71,6 @@ class PastBlock:
                 status = await post.upload(unsent[0], self.address)
                 if status == pb.STATUS_RETRY:
                     break
-                self.context.tally.count_receipt(name_status(status))
+                self.context.counters.count_receipt(name_status(status))
                 del unsent[0]
             await asyncio.sleep(self.rng.uniform(0.5, 1.5) * POST_S / self.context.speed)

@@ -86,8 +86,8 @@ class SimulationConfig:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    doing: str
-    tally: AgentCounters
+    phase: str
+    counters: AgentCounters
     agents: int
     second: float = 0.0  # of the script
     seconds: float = 0.0

@@ -105,7 +105,7 @@ async def _run_agents(
     context = WorkerContext(
         tokens=(setup.endpoint.token, setup.control_token),
         clock=SystemClock(),
-        tally=AgentCounters(),
+        counters=AgentCounters(),
         workload=workload,
         start_time=asyncio.get_running_loop().create_future(),
         speed=setup.speed,
@@ -116,7 +116,7 @@ async def _run_agents(
     connect_event = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         others = [
-            group.create_task(_report_counters(context.tally)),
+            group.create_task(_report_counters(context.counters)),
             group.create_task(_read_commands(reader, connect_event, context.start_time)),
         ]
         await _run_in_turn(agents, VirtualAgent.enroll)
@@ -130,8 +130,8 @@ async def _run_agents(
             await _run_in_turn(agents, start_agent)
         for task in others:
             task.cancel()
-    context.tally.done = True
-    _print_counters(context.tally)
+    context.counters.done = True
+    _print_counters(context.counters)
 
 
 async def _run_in_turn(
@@ -186,7 +186,7 @@ def _build_agents(setup: WorkerSetup, context: WorkerContext) -> list[VirtualAge
         signer, rng = derive_key(setup.seed, actor.number)
         address = setup.addresses.get(actor.number, "")
         schedule = context.workload.build_schedule(actor)
-        outbox = ResultSealer(actor, signer, context.clock, context.tally)
+        outbox = ResultSealer(actor, signer, context.clock, context.counters)
         agents.append(
             VirtualAgent(actor, address, connection, signer, rng, context, schedule, outbox)
         )

@@ -32,7 +32,7 @@ class WorkerContext:
 
     tokens: tuple[bytes, bytes]  # of volunteers, of controls
     clock: Clock
-    tally: AgentCounters
+    counters: AgentCounters
     workload: Workload
     start_time: "asyncio.Future[float]"  # loop time of the script's start
     handshakes: asyncio.Semaphore = field(default_factory=_limit_handshakes)

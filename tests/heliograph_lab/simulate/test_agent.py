@@ -57,7 +57,7 @@ async def crew(
     stage = WorkerContext(
         tokens=(token, b""),
         clock=CLOCK,
-        tally=AgentCounters(),
+        counters=AgentCounters(),
         workload=PAGES,
         start_time=asyncio.get_running_loop().create_future(),
         post=post,
@@ -69,7 +69,7 @@ async def crew(
     for actor, line in zip(actors, ways, strict=True):
         signer, rng = derive_key(0, actor.number)
         schedule = PAGES.build_schedule(actor) if measuring else Schedule((), rng)
-        outbox = ResultSealer(actor, signer, CLOCK, stage.tally)
+        outbox = ResultSealer(actor, signer, CLOCK, stage.counters)
         place = places[actor.number]
         found.append(VirtualAgent(actor, place, line, signer, rng, stage, schedule, outbox))
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
@@ -94,11 +94,11 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
     ) as home:
         agents = await crew(home, actors, shared=shared, measuring=True)
         stage = agents[0].context
-        assert (stage.tally.enrolled, stage.heartbeat_s) == (10, 1.0)
+        assert (stage.counters.enrolled, stage.heartbeat_s) == (10, 1.0)
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             living = [group.create_task(agent.run_until(0.5)) for agent in agents]
-            await until_true(lambda: stage.tally.receipts.get("stored", 0) >= 20)
-            await until_true(lambda: stage.tally.answers >= 10)
+            await until_true(lambda: stage.counters.receipts.get("stored", 0) >= 20)
+            await until_true(lambda: stage.counters.answers >= 10)
             stage.start_time.set_result(asyncio.get_running_loop().time())
             await asyncio.wait(living)
         arrivals = await home.rows(RowKind.ARRIVAL)
@@ -108,7 +108,7 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         assert len({row.prefix for row in arrivals}) == 10, "each in a network of its own"
         assert pb.Hello.FromString(arrivals[0].body).region == "R"
         await home.wait_rows(RowKind.GOODBYE, 10)
-        assert not stage.tally.troubles
+        assert not stage.counters.troubles
 
 
 async def test_they_follow_what_a_collector_advises(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_they_follow_what_a_collector_advises(tmp_path: Path) -> None:
         stage = agent.context
         async with asyncio.TaskGroup() as group:
             living = group.create_task(agent.run_until(60.0))
-            await until_true(lambda: stage.tally.answers >= 2)
+            await until_true(lambda: stage.counters.answers >= 2)
             (session,) = home.intake.connections
             assert session.offer(
                 pb.CollectorMessage(advice=pb.Advice(heartbeat_s=900, interval_percent=250))

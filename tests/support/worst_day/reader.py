@@ -66,7 +66,7 @@ class ScriptClock:
     second: float | None = None
 
     def show_progress(self, progress: Progress) -> None:
-        self.second = progress.second if progress.doing == "playing" else None
+        self.second = progress.second if progress.phase == "playing" else None
 
 
 @dataclass

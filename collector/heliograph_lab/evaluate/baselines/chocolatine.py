@@ -10,13 +10,13 @@ by the same time of the day before where that is known. Counts are of live vanta
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph.units import DAY_US
 from heliograph_collector.sources.replay import Alarm, Replay, Series
-from heliograph_lab.evaluate.baselines.live import count_live
+from heliograph_lab.evaluate.baselines.live import FEED_US, count_live
 
 STEP_S = 300.0
-FEED_US = 1_500_000  # the same delay of publication as ours
 INTERVAL = 2.807  # standard deviations of 99.5 %, two-sided
 ALPHA = 0.3  # weight of the newest bin; assumed
 LEARN = 12  # bins before the first forecast; assumed
@@ -40,11 +40,7 @@ class _Forecast:
 def chocolatine(replay: Replay) -> Sequence[Alarm]:
     """Detect drops below the forecast in each country, region and ASN."""
     alarms = [a for series in count_live(replay, STEP_S) for a in _series_alarms(series)]
-    return sorted(alarms, key=_at_us)
-
-
-def _at_us(alarm: Alarm) -> int:
-    return alarm.at_us
+    return sorted(alarms, key=attrgetter("at_us"))
 
 
 def _series_alarms(series: Series) -> Iterator[Alarm]:

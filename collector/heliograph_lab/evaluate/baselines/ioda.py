@@ -17,7 +17,7 @@ from operator import attrgetter
 
 from heliograph.units import DAY_S, SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Series
-from heliograph_lab.evaluate.baselines.live import count_live
+from heliograph_lab.evaluate.baselines.live import FEED_US, count_live
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def ioda(replay: Replay) -> Sequence[Alarm]:
 
 def ioda_prompt(replay: Replay) -> Sequence[Alarm]:
     """Detect by active probing, readable as soon after a step as our own rows."""
-    return _alarms(replay, replace(PROBING, publish_s=1.5))
+    return _alarms(replay, replace(PROBING, publish_s=FEED_US / SECOND_US))
 
 
 def ioda_warnings(replay: Replay) -> Sequence[Alarm]:

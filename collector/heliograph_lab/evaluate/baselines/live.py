@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.sources.replay import Replay, Series
 
 SOURCE = "vantages"
+FEED_US = 1_500_000  # from a decision to the row of our own detectors, for the others too
 
 
 def scopes_at(location: VantageLocation) -> tuple[Scope, ...]:

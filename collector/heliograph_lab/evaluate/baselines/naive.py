@@ -9,6 +9,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
@@ -19,13 +20,12 @@ from heliograph_collector.model.signals import (
     VantageLoss,
 )
 from heliograph_collector.sources.replay import Alarm, Replay
-from heliograph_lab.evaluate.baselines.live import scopes_at
+from heliograph_lab.evaluate.baselines.live import FEED_US, scopes_at
 
 SILENT_US = 60 * SECOND_US
 RECENT_US = 600 * SECOND_US
 LEAST = 3
 SHARE = 0.6
-FEED_US = 1_500_000  # the same delay of publication as ours
 
 
 @dataclass(slots=True)
@@ -122,8 +122,4 @@ def naive(replay: Replay) -> Sequence[Alarm]:
         elif isinstance(signal, VantageLoss | Goodbye):
             rule.add_departure(signal)
     rule.advance_to(replay.until_us)
-    return sorted(rule.finish(), key=_at_us)
-
-
-def _at_us(alarm: Alarm) -> int:
-    return alarm.at_us
+    return sorted(rule.finish(), key=attrgetter("at_us"))

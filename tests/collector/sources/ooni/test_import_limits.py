@@ -90,7 +90,7 @@ def test_a_wrong_number_of_jobs_is_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         main(["import", "ooni", f"--jobs={wrong}", str(tmp_path)])
-    assert "is no number from 1 to 256" in capsys.readouterr().err
+    assert "must be a whole number from 1 to 256" in capsys.readouterr().err
 
 
 def test_max_expanded_stops_a_file_with_a_clear_word(
