@@ -133,6 +133,19 @@ def begin_note(sentence: str) -> str:
     return f"{'' if sentence.isascii() else begin_line()}heliograph-agent: "
 
 
+def read_file(file: Path, most_bytes: int) -> bytes:
+    """Read at most so many bytes of a file that the user names. Raises AgentCommandError."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(most_bytes)
+    except OSError as error:
+        raise AgentCommandError(
+            _("Cannot read {file} ({reason}): name a file that this user may read.").format(
+                file=file, reason=error.strerror
+            )
+        ) from error
+
+
 def write_file(file: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file durably, readable only by its owner. Raises AgentCommandError."""
     from heliograph.durable_file import replace_file

@@ -121,18 +121,13 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     from heliograph_agent.spool import iter_numbered_envelopes, record_receipts
     from heliograph_agent.uplink.session import needs_newer_collector
 
+    data = cli.read_file(file, bundle.MAX_BYTES)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(bundle.MAX_BYTES)
         receipts = bundle.unpack_receipts(
             data, key_id(collector.sealing_key), collector.signing_key
         )
     except bundle.BundleError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
-    except OSError as error:
-        raise cli.AgentCommandError(
-            _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
-        ) from error
     _store_plan(state, bundle.read_attachment(data))
     spool_path = state.path(SPOOL)
     matching = {

@@ -220,13 +220,9 @@ def _write_request(file: Path, invite: "Invite", state: State) -> int:
 def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
     from heliograph_agent.enrolment import MAX_BYTES, ByFileError, read_response
 
+    data = cli.read_file(file, MAX_BYTES)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES)
         enrolled = read_response(data, invite, state.signer(create=True))
-    except OSError as error:
-        sentence = _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
-        raise cli.AgentCommandError(sentence) from error
     except ByFileError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
     collector = _store_enrolment(state, enrolled)

@@ -32,6 +32,12 @@ from heliograph_agent.uplink.transports import Reason, UplinkError
 RETRY_S = 30  # when a `retry` of the collector names no time
 UPGRADE_RETRY_S = 3_600  # assumed; until a collector of an earlier version is asked again
 MAX_REASON = 64
+MAX_SILENT_HEARTBEATS = 3  # without any message from the collector, a session is dead
+GOODBYE_S = 0.3  # for each of the two steps of a clean stop
+FOR_GOOD = ("leave", "erase")  # the second asks the collector to forget this agent
+FOR_GOOD_S = 5.0  # the same for `leave`, which is not urgent
+MIN_HEARTBEAT_S = 1
+MAX_HEARTBEAT_S = 300
 
 
 def needs_newer_collector(status: str, reason: str) -> bool:
@@ -68,14 +74,6 @@ def convert_spool_errors() -> Iterator[None]:
         yield
     except SpoolError as error:
         raise UplinkError(Reason.SPOOL) from error
-
-
-MAX_SILENT_HEARTBEATS = 3  # without any message from the collector, a session is dead
-GOODBYE_S = 0.3  # for each of the two steps of a clean stop
-FOR_GOOD = ("leave", "erase")  # the second asks the collector to forget this agent
-FOR_GOOD_S = 5.0  # the same for `leave`, which is not urgent
-MIN_HEARTBEAT_S = 1
-MAX_HEARTBEAT_S = 300
 
 
 class SessionAgent(Protocol):

@@ -113,6 +113,15 @@ async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
     assert agent.state.read(DELIVERED_PLAN) is None, "changed on the way: not kept"
 
 
+async def test_receipts_that_cannot_be_read_are_named_with_the_cure(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await command(agent, "--receipts", tmp_path / "elsewhere") == 1
+    message = capsys.readouterr().err
+    assert f"Cannot read {tmp_path / 'elsewhere'} (No such file or directory)" in message
+    assert "name a file that this user may read" in message
+
+
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(
     agent: Agent,
     tmp_path: Path,
