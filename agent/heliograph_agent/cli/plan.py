@@ -3,7 +3,6 @@
 import argparse
 import json
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
@@ -173,13 +172,19 @@ def _print_excluded(plan: "Plan", config: "Config") -> None:
 
 
 def _print_age(plan: "Plan") -> None:
-    from heliograph_agent.uplink.signed_documents import STALE_S, PlanAge, classify_age
+    from heliograph_agent.uplink.signed_documents import (
+        STALE_S,
+        PlanAge,
+        classify_age,
+        format_expiry,
+    )
 
     age = classify_age(plan, SystemClock().wall_us() // 1_000_000)
-    day = _format_day(plan.expires_s)
+    day = keep_order(format_expiry(plan.expires_s))
     if age is PlanAge.STALE:
         sentence = _("It expired on {day} and runs unchanged until {end}.")
-        print(sentence.format(day=day, end=_format_day(plan.expires_s + STALE_S)))
+        end = keep_order(format_expiry(plan.expires_s + STALE_S))
+        print(sentence.format(day=day, end=end))
     elif age is not PlanAge.FRESH:
         sentence = _("It expired on {day}, too long ago: nothing is run by it.")
         print(sentence.format(day=day))
@@ -191,7 +196,3 @@ def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> st
         sentence = _("{service} at {target}").format(service=service.title, target=task.target)
         return sentence if task.target else service.title
     return task.target or task.service or _("this machine's own connection")
-
-
-def _format_day(at_s: int) -> str:
-    return keep_order(f"{datetime.fromtimestamp(min(at_s, 2**37), UTC):%Y-%m-%d}")

@@ -3,7 +3,6 @@
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
@@ -35,6 +34,7 @@ from heliograph_agent.uplink.signed_documents import (
     StoredPlan,
     classify_age,
     follow_charters,
+    format_expiry,
     open_plan,
 )
 
@@ -176,8 +176,8 @@ class PlanUpdater:
         state = (age, is_quiet_hour, battery_low)
         changed = state != (self._age, self._is_quiet_hour, self._is_battery_low)
         if age is not self._age:
-            last_day = datetime.fromtimestamp(min(plan.expires_s + STALE_S, 2**37), UTC)
-            log.warning(_(_AGE_MESSAGES[age]).format(over=f"{last_day:%Y-%m-%d}"))
+            last_day = format_expiry(plan.expires_s + STALE_S)
+            log.warning(_(_AGE_MESSAGES[age]).format(over=last_day))
         if is_quiet_hour is not self._is_quiet_hour:
             quiet = mark("nothing is measured in this hour")
             log.info(quiet if is_quiet_hour else mark("measuring again"))

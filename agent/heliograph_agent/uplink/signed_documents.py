@@ -9,12 +9,15 @@ from enum import StrEnum
 from heliograph import codec, keys
 from heliograph import trust_chain as c
 from heliograph.plan import Plan
+from heliograph.timestamps import format_day
 from heliograph.translation import translate as _
+from heliograph.units import SECOND_US
 from heliograph.v1 import plan_pb2
 from heliograph_agent.state import PLAN, Collector, State, StateError, not_joined_error
 
 MAX_BYTES = 1_048_576  # of a signed plan with its trust roots
 STALE_S = 180 * 86_400  # an expired plan is run for so long
+MAX_SHOWN_S = 2**37  # in the year 6325; dates beyond 9999 cannot be formatted
 UNREADABLE = "this version cannot read it"
 
 
@@ -42,6 +45,11 @@ def classify_age(plan: Plan, now_s: int) -> PlanAge:
     if now_s <= plan.expires_s:
         return PlanAge.FRESH
     return PlanAge.STALE if now_s <= plan.expires_s + STALE_S else PlanAge.EXPIRED
+
+
+def format_expiry(at_s: int) -> str:
+    """Format the day of an expiry, which an operator may set as far off as he likes."""
+    return format_day(min(at_s, MAX_SHOWN_S) * SECOND_US)
 
 
 def follow_charters(collector: Collector, signed: plan_pb2.SignedPlan) -> Collector:

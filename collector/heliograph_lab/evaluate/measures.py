@@ -14,7 +14,6 @@ from heliograph_lab.evaluate.world.families import CUTS, DISTURBANCES, LIARS, QU
 CUT_FAMILIES = (*CUTS, FILE)
 SERVICE_FAMILIES = ("block", "backlog", "partial", FILE)
 RISKY_FAMILIES = (*CUTS, *DISTURBANCES, *SERVICES, FILE)
-NOT_CUT_FAMILIES = (*DISTURBANCES, "service_down", "site_down")
 Delay = Literal["suspected_s", "confirmed_s", "named_s", "layered_s", "restored_s", "width_s"]
 
 
