@@ -102,7 +102,6 @@ def _parse_server_hello(message: bytes) -> ServerHello:
     return ServerHello(message, random, suite, is_tls13)
 
 
-GREASE_BYTES = (144, 176, 208, 240)  # of the payload, as Chromium draws them
 SERVER_HELLO = "server_hello"
 RETRY = "hello_retry"
 _OUTER = b"\x00"

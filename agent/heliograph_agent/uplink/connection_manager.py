@@ -245,10 +245,9 @@ class Uplink:
         trace = StepTrace(self._clock)
         net = self.context.dial_context.make_net(trace)
         await net.resolve(query.name, query_type="AAAA")
-        wall_us = self._clock.wall_us()
-        if self._beacon.record(query, trace, wall_us, self._clock.monotonic_us()):
+        if self._beacon.record(query, trace, self._clock.monotonic_us()):
             log.info(mark("the collector took in by DNS what answers here"))
-            self._set_status(replace(self.status, last_beacon_us=wall_us))
+            self._set_status(replace(self.status, last_beacon_us=self._clock.wall_us()))
         self.record_attempt(self._beacon.target, trace)
 
     async def _handle_failure(self, transport: Transport | None, reason: Reason) -> None:

@@ -66,7 +66,6 @@ class DnsBeacon:
     state: State
     source: BeaconSource
     schedule: BeaconSchedule = field(default_factory=BeaconSchedule)
-    answered_us: int = 0  # wall clock of the collector's last answer
 
     @property
     def target(self) -> str:
@@ -99,16 +98,14 @@ class DnsBeacon:
             return None
         return BeaconQuery(name, dns_beacon.make_answer(key, sealed), report.states)
 
-    def record(self, query: "BeaconQuery", trace: StepTrace, wall_us: int, now_us: int) -> bool:
+    def record(self, query: "BeaconQuery", trace: StepTrace, now_us: int) -> bool:
         """Record the reply in `trace`; return whether it is the collector's answer.
 
         The last step of `trace` holds the reply. Any other answer is marked as an unexpected reply.
         """
         reply = trace.observations[-1].dns if trace.observations else None
         is_answered = query.is_answered_by(reply)
-        if is_answered:
-            self.answered_us = wall_us
-        elif reply is not None and reply.answers:
+        if not is_answered and reply is not None and reply.answers:
             unexpected = replace(trace.observations[-1], failure=Failure.UNEXPECTED_REPLY)
             trace.observations[-1] = unexpected
         self.schedule.record(query.states, now_us, is_answered=is_answered)
