@@ -19,7 +19,9 @@ def list_renderings() -> Iterator[tuple[str, frozenset[str]]]:
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "render_template":
                 (name,) = (x.value for x in node.args if isinstance(x, ast.Constant))
-                yield str(name), frozenset(k.arg for k in node.keywords if k.arg)
+                values = {k.arg for k in node.keywords if k.arg}
+                assert len(values) == len(node.keywords), f"{module} unpacks a mapping"
+                yield str(name), frozenset(values)
 
 
 def list_variables(name: str) -> set[str]:

@@ -76,6 +76,17 @@ class HistoryView:
     now_us: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataLinks:
+    """Where rows are as a table, a document, a picture and a frame."""
+
+    csv: str
+    json: str
+    picture: str
+    drawing: str  # sharp in print
+    frame: str
+
+
 def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base: str) -> str:
     """Render a page; `base` is our address, for what is printed."""
     subject = view.subject
@@ -85,6 +96,8 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     lanes = timeline_rows.draw_lanes(view.incidents, starts, t)
     address = page_address(view)
     filters = {**subject.filters, **view.days.parameters}
+    parameters = urlencode(_api_parameters(view))
+    imported_query = urlencode(_imported_parameters(view))
     title = title_days(view, t)
     imported = _build_imported(view, t)
     sentence = _describe_troubles(tracks, view, t)
@@ -107,7 +120,10 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         chosen_until=view.days.parameters["until"],
         chosen_service=view.service,
         archive=f"/incidents?{urlencode(filters)}",
-        **_list_addresses(view),
+        links=_link_data("/api/v1/history", parameters, "/charts/history", parameters),
+        imported_links=_link_data(
+            "/api/v1/imported", imported_query, "/charts/imported", parameters
+        ),
         step=t(f"chart.step_{view.days.bin_s}"),
         lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],
         incident_count=len(view.incidents),
@@ -127,22 +143,14 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     )
 
 
-def _list_addresses(view: HistoryView) -> Mapping[str, str]:
-    """List where the rows are as a table, a document, a picture and a frame."""
-    parameters = urlencode(_api_parameters(view))
-    imported = urlencode(_imported_parameters(view))
-    return {
-        "imported_csv": f"/api/v1/imported?{imported}&format=csv",
-        "imported_json": f"/api/v1/imported?{imported}",
-        "imported_picture": f"/charts/imported.png?{parameters}",
-        "imported_drawing": f"/charts/imported.svg?{parameters}",
-        "imported_frame": f"/charts/imported?{parameters}",
-        "csv": f"/api/v1/history?{parameters}&format=csv",
-        "json": f"/api/v1/history?{parameters}",
-        "picture": f"/charts/history.png?{parameters}",
-        "drawing": f"/charts/history.svg?{parameters}",  # sharp in print
-        "frame": f"/charts/history?{parameters}",
-    }
+def _link_data(api: str, api_query: str, chart: str, chart_query: str) -> DataLinks:
+    return DataLinks(
+        csv=f"{api}?{api_query}&format=csv",
+        json=f"{api}?{api_query}",
+        picture=f"{chart}.png?{chart_query}",
+        drawing=f"{chart}.svg?{chart_query}",
+        frame=f"{chart}?{chart_query}",
+    )
 
 
 def _list_answers(
