@@ -5,7 +5,8 @@ against a block for as long as they count. A run begins with a failing row, and 
 follows adds its evidence in nats (CUSUM): of a block against the usual failures of the service in
 this network. Further failures count against how often another one followed in the last month, one
 of six before anything is known: a host with a bad line fails again, and no row names its host. A
-run ends where its sum is used up, or after half a day without a failing row.
+run ends where its sum is used up, or after half a day without a failing row; where rows are few,
+after the time in which four come, two days at most.
 
 It shows a block where all of these hold:
 
@@ -14,10 +15,12 @@ It shows a block where all of these hold:
   row before, such as the rows of one host with a bad line, will do so again.
 - They lie two hours apart, what is over sooner is a fault of an hour, and six at most; and in the
   six hours before at least three rows worked: the network is tested by more than one host. Or they
-  are five, an hour apart, and no chance by the rows of the month (`sparse_past.py`).
+  are five, an hour apart.
+- They are no chance by the rows of the month (`sparse_past.py`), each of which may begin a run:
+  where six of a hundred of many rows fail, five of six do so in some hours of some service.
 - At most a fifth of the rows of other services here, and of this one in other countries, fails
-  meanwhile: an evening on which half of all fails by chance has such runs. Services of which all
-  rows fail may be blocked too, and do not count where others work.
+  meanwhile: an evening on which half of all fails by chance has such runs. Services of which nearly
+  all rows fail may be blocked too, and do not count where others work.
 
 The rows of all networks of a country have runs too; these are in two of its networks at least.
 
@@ -28,13 +31,14 @@ after 6.6 h.
 import math
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, islice
+from itertools import accumulate
 from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.evidence import dominant_cause
+from heliograph_collector.detect.sparse_others import Cell, OtherRows
 from heliograph_collector.detect.sparse_past import is_no_chance
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import (
@@ -55,21 +59,20 @@ _LEAST_VOTERS = 3
 _MANY_VOTERS = 5  # that need not lie in a few hours …
 _MANY_SPAN_US = HOUR_US  # … nor two hours apart
 _MANY_CHANCE = 1e-4  # by the past, shared among all services and networks
+_QUICK_CHANCE = 1e-3  # the same of runs of a few hours, where …
+_QUICK_ROWS = 100  # … no more rows than these came in the month: each may begin such a run
 _LEAST_PAST = 60  # rows of the month before, without which nothing is usual …
 _LEAST_PAST_US = 14 * DAY_US  # … and the time over which they lie
 _SPAN_US = 2 * HOUR_US
 _RECENT_US = 6 * HOUR_US
 _LEAST_GOOD = 3  # rows in that time before the run
-_GAP_US = 12 * HOUR_US  # without a failing row: what follows is another run
+_GAP_US = 12 * HOUR_US  # without a failing row: what follows is another run …
+_GAP_ROWS = 4  # … unless fewer rows than these come in that time …
+_MAX_GAP_US = 2 * DAY_US  # … up to this
 _PAST_US = 30 * DAY_US
 _TICK_US = HOUR_US // 4  # a row is judged at the end of its quarter of an hour
 _JOIN_US = DAY_US  # what the hours tell later of the same cell is the same block
-_DOUBTFUL_ROWS = 2  # of another service that may be blocked, as all of them failed
-_LEAST_CLEAR = 4  # rows of services that are not, beside such ones
-_USUAL_SHARE = 0.2  # of all rows fail on usual days: by OONI's rules 1 to 15 %
 _CONFIDENCE = 0.4  # less than with five voters
-
-Cell = tuple[str, str, int]  # service, country, network
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     needed = _NEEDED_NATS + math.log(max(1, len(tested)))
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
-        runs[cell[0]] += _CellRuns(cell, needed, _Context(cell, judged), _Past(own)).list_runs()
+        runs[cell[0]] += _CellRuns(cell, needed, OtherRows(cell, judged), _Past(own)).list_runs()
     return runs
 
 
@@ -166,13 +169,18 @@ def _tell_earlier(incident: Incident, run: FailingRun) -> Incident:
     if incident.confirmed_us is not None and incident.confirmed_us <= run.told_us:
         return incident
     own = run.to_incident()
+    suspected_us = min(incident.suspected_us, run.told_us)
+    is_open = incident.state is IncidentState.SUSPECTED
+    if incident.confirmed_us is None and not is_open:
+        return replace(own, id=incident.id, suspected_us=suspected_us)
     started = incident.started if incident.started.latest_us <= run.told_us else own.started
-    if incident.confirmed_us is None:  # the hours never confirmed it
-        return replace(own, id=incident.id, suspected_us=min(incident.suspected_us, run.told_us))
     return replace(
         incident,
+        # The hours never confirmed it, and it lasts by them.
+        state=IncidentState.CONFIRMED if is_open else incident.state,
+        confidence=own.confidence if is_open else incident.confidence,
         started=started,
-        suspected_us=min(incident.suspected_us, run.told_us),
+        suspected_us=suspected_us,
         confirmed_us=run.told_us,
     )
 
@@ -183,7 +191,7 @@ class _CellRuns:
 
     cell: Cell
     needed: float
-    context: "_Context"
+    context: OtherRows
     past: "_Past"
     lengths: deque[tuple[int, int]] = field(default_factory=deque)  # end and voters of past runs
     follows: deque[tuple[int, bool]] = field(default_factory=deque)  # whether it failed after one
@@ -198,7 +206,7 @@ class _CellRuns:
 
     def list_runs(self) -> Iterator[FailingRun]:
         for vote in self.past.votes:
-            if self.failures and vote.at_us - self.failures[-1].at_us > _GAP_US:
+            if self.failures and vote.at_us - self.failures[-1].at_us > self._find_gap(vote.at_us):
                 yield from self._end_run(vote.at_us)
             self._record_following(vote)
             self._add(vote)
@@ -228,6 +236,11 @@ class _CellRuns:
             self.voters.add(vote.witness.nym)
             step = math.log(THRESHOLDS.p_bad / rate)
             self.nats = min(self.needed + THRESHOLDS.clear_nats, self.nats + step)
+
+    def _find_gap(self, now_us: int) -> int:
+        """Return for how long no row may fail in a run."""
+        rows = self.past.count_between(now_us - _PAST_US, now_us).votes
+        return int(min(max(_GAP_US, _GAP_ROWS * _PAST_US / max(1.0, rows)), _MAX_GAP_US))
 
     def _usual_rate(self, now_us: int) -> float:
         """Return how often the service failed here up to yesterday, under the prior."""
@@ -262,22 +275,28 @@ class _CellRuns:
         is_likely = self.nats >= self.needed and count >= max(_LEAST_VOTERS, longest + 2)
         if not is_likely or not self._has_its_networks():
             return False
-        is_enough = self._is_quick(since_us) or self._is_many(now_us)
+        is_enough = self._is_quick(since_us, now_us) or self._is_many(since_us, now_us)
         return is_enough and self._is_known(since_us) and self.context.works(since_us, now_us)
 
-    def _is_quick(self, since_us: int) -> bool:
-        """Return whether the run lies within hours in which much is tested."""
+    def _is_quick(self, since_us: int, now_us: int) -> bool:
+        """Return whether the run lies within hours in which much is tested, and not by chance."""
         is_in_hours = _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
-        return is_in_hours and self._is_tested_lately(since_us)
-
-    def _is_many(self, now_us: int) -> bool:
-        """Return whether so many failed that no hours count, and not by chance."""
-        since_us = self.failures[0].at_us
-        if len(self.failures) < _MANY_VOTERS or now_us - since_us < _MANY_SPAN_US:
+        if not is_in_hours or not self._is_tested_lately(since_us):
             return False
+        rows = self.past.count_between(since_us - _PAST_US, since_us).votes
+        return self._is_no_chance(since_us, now_us, _QUICK_CHANCE * min(1.0, _QUICK_ROWS / rows))
+
+    def _is_many(self, since_us: int, now_us: int) -> bool:
+        """Return whether so many failed that no hours count, and not by chance."""
+        is_lasting = now_us - since_us >= _MANY_SPAN_US
+        is_lasting &= len(self.failures) >= _MANY_VOTERS
+        return is_lasting and self._is_no_chance(since_us, now_us, _MANY_CHANCE)
+
+    def _is_no_chance(self, since_us: int, now_us: int, chance: float) -> bool:
+        """Return whether the rows of the month before do not explain so many failures."""
         run = self.past.count_between(since_us, now_us + 1)
         past = self.past.count_between(since_us - _PAST_US, since_us)
-        return is_no_chance(past, run, _MANY_CHANCE * math.exp(_NEEDED_NATS - self.needed))
+        return is_no_chance(past, run, chance * math.exp(_NEEDED_NATS - self.needed))
 
     def _has_its_networks(self) -> bool:
         """Return whether a run of a country is in two of its networks, where rows name them."""
@@ -323,44 +342,6 @@ class _Past:
         first = bisect_left(self._times_us, since_us)
         end = max(first, bisect_left(self._times_us, until_us))
         return VoteCount(end - first, self._failures[end] - self._failures[first])
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """The rows of other services in a country, and of the same one in other countries."""
-
-    cell: Cell
-    votes: Sequence[ServiceVote]  # in order of time
-
-    def works(self, since_us: int, until_us: int) -> bool:
-        """Return whether both work; what has no rows says nothing.
-
-        Services of which all rows fail may be blocked too, and say nothing while others work.
-        """
-        domestic: defaultdict[str, VoteCount] = defaultdict(VoteCount)
-        abroad = VoteCount()
-        service, country, _ = self.cell
-        first = bisect_left(self.votes, since_us, key=attrgetter("at_us"))
-        for vote in islice(self.votes, first, None):
-            if vote.at_us > until_us:
-                break
-            is_here = vote.witness.place.country == country
-            if is_here != (vote.service == service):
-                count = domestic[vote.service] if is_here else abroad
-                count.add(VoteCount(1, vote.standing in FAILING_VALUES))
-        return abroad.share <= _USUAL_SHARE and _do_others_work(domestic.values())
-
-
-def _do_others_work(counts: Collection[VoteCount]) -> bool:
-    """Return whether the services work that are not blocked themselves, and these are some."""
-    clear = VoteCount()
-    blocked = 0
-    for count in counts:
-        if count.votes >= _DOUBTFUL_ROWS and count.hits == count.votes:
-            blocked += 1
-        else:
-            clear.add(count)
-    return clear.share <= _USUAL_SHARE and (clear.votes >= _LEAST_CLEAR or not blocked)
 
 
 def _is_known(vote: ServiceVote) -> bool:

@@ -35,6 +35,7 @@ from heliograph_collector.detect.sparse_past import confirm_against_past, select
 from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -170,8 +171,30 @@ def detect_sparse(
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
             blocks = _detect_service(own, elsewhere.get(service, ()), recent)
             dated = [confirm_against_past(_date_incident(block, own), own) for block in blocks]
-            incidents += add_runs(dated, runs.get(service, ()))
+            incidents += add_runs(_join_onsets(dated), runs.get(service, ()))
     return incidents
+
+
+def _join_onsets(incidents: Iterable[Incident]) -> list[Incident]:
+    """Join incidents of one service and cell that have one onset: suspicions of later days too."""
+    joined: dict[tuple[Scope, Bracket], Incident] = {}
+    for incident in sorted(incidents, key=attrgetter("suspected_us")):
+        key = incident.scope, incident.started
+        earlier = joined.get(key)
+        joined[key] = incident if earlier is None else _join(earlier, incident)
+    return list(joined.values())
+
+
+def _join(earlier: Incident, later: Incident) -> Incident:
+    """Return the later incident, or the earlier if that alone was confirmed, as told by both."""
+    told = earlier if earlier.confirmed_us is not None and later.confirmed_us is None else later
+    times_us = [i.confirmed_us for i in (earlier, later) if i.confirmed_us is not None]
+    return replace(
+        told,
+        id=earlier.id,
+        suspected_us=earlier.suspected_us,
+        confirmed_us=min(times_us, default=None),
+    )
 
 
 def group_by_service(votes: Iterable[ServiceVote]) -> dict[str, list[ServiceVote]]:

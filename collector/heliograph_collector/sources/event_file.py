@@ -144,10 +144,12 @@ def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> 
     Raises:
         ImportRefusedError: The file names several places, and not this one.
     """
+    if scope is not None and scope == Scope(scope.country):
+        all_series = _name_country(all_series, scope)
     places = sorted({series.scope for series in all_series})
     if scope is None or places == [scope]:
         return all_series
-    if len(places) == 1:
+    if len(places) == 1 and not places[0].is_within(scope):
         return [replace(series, scope=scope) for series in all_series]
     chosen = [series for series in all_series if series.scope == scope] or [
         series for series in all_series if series.scope.is_within(scope)
@@ -156,6 +158,18 @@ def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> 
         names = ", ".join(place.country for place in places[:8])
         raise ImportRefusedError(f"{path} has series of several places ({names}), none as asked.")
     return chosen
+
+
+def _name_country(all_series: list[Series], country: Scope) -> list[Series]:
+    """Give a country to networks, which IODA names without one, where no series is of another."""
+    if {series.scope.country for series in all_series} - {country.country, UNKNOWN_COUNTRY}:
+        return all_series
+    return [
+        replace(series, scope=series.scope._replace(country=country.country))
+        if series.scope.asn
+        else series
+        for series in all_series
+    ]
 
 
 def is_ooni_measurement(item: JsonObject) -> bool:

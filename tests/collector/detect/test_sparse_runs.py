@@ -118,9 +118,10 @@ def test_the_rows_of_all_networks_tell_together() -> None:
     assert 1.0 < hours_after_onset(told) <= 2.5
 
 
+@pytest.mark.parametrize("holes", [0, 1])  # of five rows of each that is blocked
 @pytest.mark.parametrize(("blocked", "is_told"), [(3, True), (6, False)])
 def test_other_services_that_are_blocked_too_contradict_nothing(
-    blocked: int, *, is_told: bool
+    blocked: int, holes: int, *, is_told: bool
 ) -> None:
     """Other services that are blocked too contradict nothing.
 
@@ -128,8 +129,47 @@ def test_other_services_that_are_blocked_too_contradict_nothing(
     """
     votes = [*past(Random(1)), *on_the_day()]
     for number in range(6):
-        for hour in (6.0, 7.0, 8.5):
+        for index, hour in enumerate((6.0, 6.5, 7.0, 7.5, 8.5)):
             at = 45 * 24 + hour + number / 60
-            votes.append(row(at, is_bad=number < blocked, service=f"{number}.org"))
+            is_bad = number < blocked and index >= holes
+            votes.append(row(at, is_bad=is_bad, service=f"{number}.org"))
     told = [incident for incident in confirm(votes) if incident.service == "x.com"]
     assert any(hours_after_onset(incident) <= 3.6 for incident in told) == is_told
+
+
+def test_few_rows_a_day_tell_of_a_block_by_the_fifth() -> None:
+    """One row fails every 20 hours, where three came a day."""
+    bad = [5.8 + 20 * n for n in range(6)]
+    (told,) = confirm([*past(Random(1)), *on_the_day(good=(0.8,), bad=bad)])
+    assert told.state is IncidentState.CONFIRMED
+    assert 80 <= hours_after_onset(told) <= 81
+
+
+def test_where_six_of_a_hundred_rows_fail_five_of_six_are_chance() -> None:
+    """So it was in one play of a country with ten services in five networks."""
+    networks = range(1, 6)
+    votes = [
+        row(24 * day + 12 * half + n / 4, is_bad=False, service=f"{n}.org", asn=asn)
+        for day in range(44)
+        for half in range(2)
+        for n in range(9)
+        for asn in networks
+    ]
+    votes += [
+        row(24 * day + hour, is_bad=(day + hour) % 16 == 0, asn=networks[hour % 5])
+        for day in range(44)
+        for hour in range(24)
+    ]
+    votes += [row(45 * 24 + hour, is_bad=False, asn=1) for hour in GOOD]
+    votes += [row(45 * 24 + 5.8 + 0.6 * n, is_bad=n != 2, asn=networks[n % 5]) for n in range(6)]
+    votes += [row(45 * 24 + 9.4 + n / 2, is_bad=False, asn=networks[n % 5]) for n in range(9)]
+    assert not confirm(votes)
+
+
+def test_a_block_that_no_hours_confirm_is_one_suspicion_and_not_one_a_day() -> None:
+    """Three rows fail each evening, of a service with a row a day."""
+    votes = [row(24 * day + 3, is_bad=False, asn=MTN + day % 2) for day in range(44)]
+    for day in range(45, 52):
+        votes += [row(24 * day + 17 + n, is_bad=True, asn=MTN + n % 2) for n in range(3)]
+    (told,) = replay_signals((), [(vote.at_us, vote) for vote in votes]).incidents
+    assert told.suspected_us == BEGAN_US + (45 * 24 + 20) * HOUR_US

@@ -12,14 +12,15 @@ and the confidence is never high.
 
 A cut of people is seen where people are: in what answers probes and in what they ask for. Routes
 mostly stay in one (Iran 2026: 86 % at the lowest), so that routes that stand contradict nothing,
-and routes that fall are no cut while what they lead to answers. A telescope hears stray packets
-alone. A fall to nothing at all while another source stands is that of a collector: in the darkest
-cuts some remainder answered (1 to 12 %). People ask for less on a holiday, while their lines answer
-as ever; no holiday halves it, nor takes more than twice what a night takes. So what people's days
-show in, and which fell by so little and alone, may be a holiday too. So may what fell over hours to
-what a night leaves: after a month of fasting people sleep at hours at which they were up. All
-services of Google fall together, on a holiday and where its feed fails: of one publisher no source
-joins another.
+and routes that fall are no cut while what they lead to answers. Nor are probes of which up to a
+third get no answer any more while people ask as ever: addresses moved, or a network drops pings. A
+telescope hears stray packets alone. A fall to nothing at all while another source stands is that of
+a collector: in the darkest cuts some remainder answered (1 to 12 %). People ask for less on a
+holiday, while their lines answer as ever; no holiday halves it, nor takes more than twice what a
+night takes. So what people's days show in, and which fell by so little and alone, may be a holiday
+too. So may what fell over hours to what a night leaves: after a month of fasting people sleep at
+hours at which they were up. All services of Google fall together, on a holiday and where its feed
+fails: of one publisher no source joins another.
 """
 
 from collections import defaultdict
@@ -47,6 +48,7 @@ _FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothin
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain …
 _NIGHTS = 2.0  # … and no more than so many times what a night takes
+_RENUMBERED = 1 / 3  # lost share of probes that addresses which moved may explain
 _QUIET = 1 / 3  # of what a night leaves, that a holiday may take, and no more than a night takes
 _STEEP = 0.25  # of the usual level, which no habit takes within an hour
 _ROUTES = "bgp"
@@ -321,6 +323,9 @@ def _is_contradicted(
     is_explained = _publisher(reading.source) == _ROUTES
     if reading.source.startswith(_REQUESTS):
         is_explained = level.test.lost_share < _SHALLOW
+    if _publisher(reading.source) == _PROBES:
+        is_few = level.test.lost_share < _RENUMBERED
+        return is_few and any(source.startswith(_REQUESTS) for source in standing)
     return is_explained and any(_publisher(source) == _PROBES for source in standing)
 
 

@@ -17,7 +17,7 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
 - suspected → withdrawn: the share is usual again, twice in a row, or the fall that has its name
-  explains the silent.
+  explains the silent, or outages do that were told an hour ago.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
@@ -70,6 +70,7 @@ from heliograph_collector.detect.level.promotion import (
     promote_falls,
 )
 from heliograph_collector.detect.level.returned_words import tell_of_dead_links
+from heliograph_collector.detect.level.told_parts import is_told_by_parts
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -237,7 +238,7 @@ class PresenceLevels:
             if cell.dark_samples >= 2 and not self._is_part(test.scope):
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
-        elif test.is_usual or (fall.is_told and _is_explained(fall, sample)):
+        elif test.is_usual or is_told_by_parts(fall, sample):
             is_near = test.is_near_habit or fall.is_told
             over = cell.end_fall(sample.now_us, is_near_habit=is_near)
             if over is not None and not over.is_told:
@@ -317,12 +318,6 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         held=() if is_habit_known(cell, test, sample, since_us) else (HoldReason.HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
-
-
-def _is_explained(fall: LevelFall, sample: Sample) -> bool:
-    """Return whether most outside the outages live: what remains of it is no fall."""
-    fallen = sample.select_fallen(fall.scope, fall.started.earliest_us)
-    return not sample.exceeds_outages(fallen)
 
 
 def _update_fall(

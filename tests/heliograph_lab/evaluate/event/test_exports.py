@@ -244,3 +244,20 @@ def test_oonis_counts_are_votes_spread_over_their_hour(tmp_path: Path) -> None:
     assert load_event(write(tmp_path, "UG.csv", table)).replay.opinions == votes
     with pytest.raises(ImportRefusedError, match="axis_x=measurement_start_day"):
         load_event(write(tmp_path, "none.json", {"dimension_count": 0, "result": counts, "v": 0}))
+
+
+def _make_network_signal(asn: int) -> dict[str, object]:
+    return {
+        "entityType": "asn", "entityCode": str(asn), "entityFqid": f"asn.{asn}",
+        "datasource": "bgp", "from": T0 // SECOND_US, "step": 300, "values": [900, 901, 12],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("networks", [(15706,), (15706, 36972)])
+def test_networks_that_ioda_names_without_a_country_get_that_of_the_option(
+    networks: tuple[int, ...], tmp_path: Path
+) -> None:
+    signals = [[_make_network_signal(asn) for asn in networks]]
+    path = write(tmp_path, "signals.json", {"data": signals, "requestParameters": {}})
+    scopes = {series.scope for series in load_event(path, "SD").replay.series}
+    assert scopes == {Scope("SD", asn=asn) for asn in networks}

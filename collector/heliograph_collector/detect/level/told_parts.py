@@ -1,0 +1,30 @@
+"""Whether outages that are told leave anything of a wider fall.
+
+Theory of operation. A country falls below its habit where one operator of it is cut, and is
+suspected before that part is known. Once the part is told, and fewer than half outside it are
+silent, the country's fall says nothing more. It stays for an hour, because the others may follow
+the part, as where people behind few addresses fade together: the fall then grows to them.
+"""
+
+from heliograph.units import HOUR_US
+from heliograph_collector.detect.level.cell_counts import Sample
+from heliograph_collector.detect.level.fall import LevelFall
+
+_FOLLOWING_US = HOUR_US  # after a part was told, in which the others may follow; assumed
+
+
+def is_told_by_parts(fall: LevelFall, sample: Sample) -> bool:
+    """Return whether outages explain what is silent of a fall, and the others do not follow."""
+    return (fall.is_told or _have_lasted(sample)) and _is_explained(fall, sample)
+
+
+def _have_lasted(sample: Sample) -> bool:
+    """Return whether all outages of the country were confirmed long enough ago."""
+    times_us = [outage.confirmed_us or sample.now_us for outage in sample.outages]
+    return bool(times_us) and sample.now_us - max(times_us) >= _FOLLOWING_US
+
+
+def _is_explained(fall: LevelFall, sample: Sample) -> bool:
+    """Return whether most outside the outages live: what remains of it is no fall."""
+    fallen = sample.select_fallen(fall.scope, fall.started.earliest_us)
+    return not sample.exceeds_outages(fallen)
