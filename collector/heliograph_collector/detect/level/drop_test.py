@@ -10,7 +10,9 @@ several rounds of probing, that lies below two thirds of all that was seen at th
 ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. Of a handful of
 networks that answer in an islet, a round of probing misses some or all by chance: a count of fewer
 than eight is confirmed once it has been low for an hour. A suspected drop ends with one step that
-is not low, a confirmed one with two. An unknown step neither begins nor ends a drop.
+is not low, a confirmed one with two. Below 80 % these are within the spread and have half of what
+was lost: what stays at half of its level would be a drop each morning. An unknown step neither
+begins nor ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
 people let swing by day must fall further.
@@ -65,6 +67,7 @@ class DropTest:
     well_steps: int = 0  # in a row, up to the last known one
     low_steps: int = 0  # the same
     steepest: float = 0.0  # what the share of the usual level fell by within an hour, in this drop
+    deepest: float = 0.0  # the largest lost share of this drop
     _confirmed_steps: int = 0
     _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
     _shares: deque[float] = field(default_factory=deque)  # of the usual level, in the last hour
@@ -92,11 +95,14 @@ class DropTest:
             return DropStage.UNKNOWN
         self.lost_share = max(0.0, 1.0 - value / usual.middle)
         self._record_share(value / usual.middle)
-        weight = self._weigh(value, usual)
-        if weight <= 0.0:
+        is_low = self._is_below(value, usual)
+        weight = self._weigh(value, usual) if is_low else 0.0
+        if not is_low or (weight <= 0.0 and not self._stays_down):
             self._add_well_step()
-        else:
-            self.well_steps = 0
+            return self.stage
+        self.well_steps = 0
+        self.deepest = max(self.deepest, self.lost_share)
+        if weight > 0.0:
             self.low_steps += 1
             self.score += weight
             if self.score >= _SUSPECT:
@@ -107,16 +113,21 @@ class DropTest:
     def is_low(self) -> bool:
         return self.stage in (DropStage.SUSPECTED, DropStage.CONFIRMED)
 
-    def _weigh(self, value: float, usual: UsualLevel) -> float:
-        """Return how much a value adds to the score, 0 if it is not low."""
+    @property
+    def _stays_down(self) -> bool:
+        """Return whether a confirmed drop has not come back by half."""
+        is_confirmed = self.stage is DropStage.CONFIRMED
+        return is_confirmed and self.lost_share > _HALF * self.deepest
+
+    def _is_below(self, value: float, usual: UsualLevel) -> bool:
+        """Return whether a value is below what is usual, be it within the spread."""
         weekday = usual.weekday_lowest
-        if value >= _LOW_SHARE * usual.middle:
-            return 0.0
-        # What swings by day swings by week: no weekend was seen yet.
-        if weekday is None and value >= _LOW_SHARE * self._weekend_share() * usual.middle:
-            return 0.0
-        if weekday is not None and value >= _LOW_SHARE * weekday:
-            return 0.0
+        if weekday is None:  # what swings by day swings by week: no weekend was seen yet
+            weekday = self._weekend_share() * usual.middle
+        return value < _LOW_SHARE * min(usual.middle, weekday)
+
+    def _weigh(self, value: float, usual: UsualLevel) -> float:
+        """Return how much a value that is below adds to the score, 0 if the spread explains it."""
         if value < _HALF * usual.lowest:
             return _MOST - _DRIFT
         distance = (usual.middle - value) / usual.spread
@@ -165,6 +176,7 @@ class DropTest:
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL
             self.score = 0.0
+            self.deepest = 0.0
 
 
 def _paint(usual: UsualLevel | None) -> float | None:

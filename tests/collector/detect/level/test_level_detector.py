@@ -292,3 +292,14 @@ def test_after_a_month_of_late_nights_people_may_sleep_earlier(
     early = [left * (15 + 22.5 * (1 - math.cos(math.tau * h / 24))) for h in range(24)]
     told = found(readings([*late, *early], "requests"))
     assert any(incident.confirmed_us is not None for incident in told) == is_confirmed
+
+
+@pytest.mark.parametrize("left", [0.5, 0.1])
+def test_a_level_that_stays_down_is_one_drop_and_not_one_each_morning(left: float) -> None:
+    """A feed that counts in another unit from some day on, or a cut, for five days."""
+    draw = random.Random(13)
+    usual = [value * (1 + draw.gauss(0, 0.02)) for value in days(30)]
+    values = [value * (left if 24 * 23 <= h < 24 * 28 else 1) for h, value in enumerate(usual)]
+    (drop,) = [i for i in found(readings(values, "value")) if i.confirmed_us is not None]
+    assert drop.ended is not None
+    assert abs(drop.ended.latest_us - 24 * 28 * HOUR_US) <= 12 * HOUR_US
