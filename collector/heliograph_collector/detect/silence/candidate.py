@@ -36,7 +36,7 @@ from heliograph_collector.detect.silence.burst_test import (
 from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine, confirm_or_hold
 from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports, note_moves
-from heliograph_collector.detect.silence.other_causes import list_extended
+from heliograph_collector.detect.silence.other_causes import list_beside, list_extended
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
@@ -141,14 +141,15 @@ class _Evaluation:
         silent = presence.list_silent(*where[1:])
         candidate.replays |= collect_reports(*where)
         candidate.has_closed |= any(vantage.closed_us for vantage in silent)
-        self._evasion = EvasionTest(*where, candidate.replays, now_us)
+        self._evasion = EvasionTest(*where, candidate.replays, now_us, outages)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._all_others = merging.list_others(outages, candidate.dark, candidate.country, ())
         self._others = [outage for outage in self._all_others if outage.explains(lost_by)]
         self._extended = list_extended(self._others, presence, candidate.burst_us, now_us)
         self._open = merging.OpenOutages(outages, self._others, self._extended, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
-        self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
+        beside = list_beside(self._others, self._extended, presence, candidate.from_us)
+        self._voters = CountryVoters(*where[:2], candidate.from_us, now_us, beside)
         self._is_transit = False  # our way to some countries may be broken
         self._is_renewal = False  # sessions may have been ended to begin again
         self._is_doubtful = False  # it may be the carrier: others live here, or it fails elsewhere
@@ -184,8 +185,7 @@ class _Evaluation:
         if self._is_held_long_enough(limits.hold_s) and not is_doubted:
             if not self._is_transit and self._evasion.is_known and self._find_rerouted():
                 return CandidateOutcome.SETTLED
-            outcome = self._confirm(witnesses, since_us)
-            if outcome is not None:
+            if (outcome := self._confirm(witnesses, since_us)) is not None:
                 return outcome
             self._is_late &= not self._is_renewal and not self._evasion.is_possible
         return self._suspect()
@@ -317,7 +317,7 @@ class _Evaluation:
         cells = self._select_significant(
             localize(self._voters.votes, share, limits.burst, limits), self._voters.all_voters
         )
-        is_known = any(o.is_open and o.contains(cells) for o in self._others)
+        is_known = merging.are_told(self._others, cells)
         if not cells or is_known or self._is_flapping(cells):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
         outage = self._update_outage(cells, limits.low, self._voters.all_voters)

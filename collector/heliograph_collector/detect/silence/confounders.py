@@ -36,6 +36,7 @@ _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the l
 _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
 )
+_PLACE_SHARE = 0.9  # of the silent, which lie in cells that are dark by any carrier; assumed
 _BACK_SHARE = 0.7  # of those that a fault of ours hit, who are back after it; assumed
 # Agents that come back after a fault of ours one after another, after so long in the mean …
 _SLOW_S = 1_200.0  # … are expected to be so many in a time in which none may be back …
@@ -211,9 +212,23 @@ def find_blocked_carrier(
             and max(s.since_us, s.moved_us) < before_us
         ]
         count = sum_silent(others)
-        if _is_alive(count, limits):
+        if _is_alive(count, limits) and not _is_place_dark(group, others, limits):
             return BlockedCarrier(carrier, cells, count.votes / sum_silent(inside).votes)
     return None
+
+
+def _is_place_dark(
+    group: Sequence[VantagePresence], others: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Return whether places explain who is silent as well as their carrier does.
+
+    Where all others have left the carrier before, as lines past a block, those that use it still
+    are the phones: then others show nothing about that place.
+    """
+    cells = localize(count_silent([*group, *others]), limits.confirm_share, limits.votes, limits)
+    silent = [vantage for vantage in group if vantage.is_silent]
+    is_most = len(select_inside(cells, silent)) >= _PLACE_SHARE * len(silent)
+    return is_most and not _is_alive(sum_silent(select_inside(cells, others)), limits)
 
 
 def is_power_failure(

@@ -3,8 +3,9 @@
 Theory of operation. In a cut nobody finds another way to us; past a block of one entrance agents
 do, within minutes, and say that their link works. What is known of that grows by stages:
 
-- possible: some evade the one carrier that fell silent, or say that their link works, and it is
-  early yet (`BLOCK_TOLD_US`). No cut is confirmed, because it may be a block.
+- possible: some evade the one carrier that fell silent, or say that their link works, or it is
+  blocked elsewhere in the country, and it is early yet (`BLOCK_TOLD_US`). No cut is confirmed,
+  because it may be a block.
 - doubted: too many say so for a cut, though too few for a block (`are_links_told`). No cut is
   confirmed for as long as it is so.
 - found: their testimony names a block (explanation.py), which no other country and no control
@@ -27,6 +28,7 @@ from heliograph_collector.detect.silence.explanation import (
     are_links_told,
     weigh_evidence,
 )
+from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.untold_ways import fell_by_untold_ways
@@ -68,6 +70,7 @@ class EvasionTest:
     since_us: int
     reports: Mapping[str, OfflineReport]  # by pseudonym
     now_us: int
+    outages: Sequence[OutageEpisode] = ()  # that are published
 
     @cached_property
     def _silenced(self) -> list[VantagePresence]:
@@ -86,7 +89,14 @@ class EvasionTest:
         A few who lie delay a cut for as long as a few who come back do.
         """
         is_seen = self.is_doubted or (self._is_evading and self._have_evaded)
-        return self.is_early and (is_seen or self._are_evaders)
+        return self.is_early and (is_seen or self._are_evaders or self._may_extend_block)
+
+    @cached_property
+    def _may_extend_block(self) -> bool:
+        """Return whether these carriers are blocked elsewhere in the country: a block may grow."""
+        blocks = [o for o in self.outages if o.country == self.country and o.is_block and o.is_open]
+        lost_by = {vantage.lost_by for vantage in self._silenced} if blocks else set()
+        return any(block.explains(lost_by) for block in blocks)
 
     @cached_property
     def is_doubted(self) -> bool:

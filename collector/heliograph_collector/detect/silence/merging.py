@@ -65,9 +65,15 @@ def find_enclosing(
     enclosing = [
         outage
         for outage in outages
-        if outage.contains(cells) and (outage.is_open or _has_closed_since(outage, since_us))
+        if spared_cells.explains_cells(outage, cells)
+        and (outage.is_open or _has_closed_since(outage, since_us))
     ]
     return max(enclosing, key=_narrowness, default=None)
+
+
+def are_told(outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
+    """Return whether an open outage may explain that these cells are silent."""
+    return any(o.is_open and spared_cells.explains_cells(o, cells) for o in outages)
 
 
 def _has_closed_since(outage: OutageEpisode, since_us: int) -> bool:
@@ -89,7 +95,8 @@ def select_outside(
 ) -> Iterator[VantagePresence]:
     """Yield the silences that none of the outages explains."""
     for s in silences:
-        if not any(o.holds(s.place) and o.explains([s.lost_by]) for o in outages):
+        holding = (o for o in outages if spared_cells.explains_place(o, s.place))
+        if not any(o.explains([s.lost_by]) for o in holding):
             yield s
 
 

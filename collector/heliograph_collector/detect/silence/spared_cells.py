@@ -3,7 +3,8 @@
 Six tenths of its votes make a country cut, and what lives in it is named beside it. What
 of that falls later lies in the cut by name, so by itself it would be no news: the pages would name
 lines as spared that are dark. It is a phase of the cut, and spared no longer. A block of our
-address and a power failure explain nothing of what they spared, and take no such phase.
+address and a power failure explain nothing of what they spared, and take no such phase: it is
+news by itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,10 +17,46 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, select_established
-from heliograph_collector.incidents.incident import Bracket, IncidentKind
+from heliograph_collector.incidents.incident import Bracket, HoldReason, IncidentKind
 from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import VantageLocation
 
 _POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
+
+
+def is_power(outage: OutageEpisode) -> bool:
+    """Return whether an outage is a power failure, or held as one."""
+    return outage.kind is IncidentKind.POWER or HoldReason.POWER in outage.held
+
+
+def explains_place(outage: OutageEpisode, place: VantageLocation) -> bool:
+    """Return whether an outage may explain what falls silent at a place."""
+    return outage.holds(place) and not any(s.includes(place) for s in _list_unexplained(outage))
+
+
+def explains_cells(outage: OutageEpisode, cells: Sequence[AffectedCell]) -> bool:
+    """Return whether an outage may explain what falls silent in these cells."""
+    unexplained = _list_unexplained(outage)
+    is_spared = any(cell.scope.is_within(scope) for cell in cells for scope in unexplained)
+    return outage.contains(cells) and not is_spared
+
+
+def list_spared_regions(outage: OutageEpisode) -> list[Scope]:
+    """List the regions, or their lines, that live on in an outage.
+
+    A grid takes regions. Phones, or one operator, may follow the rest as batteries run out.
+    """
+    spared = (scope for part in outage.parts for scope in part.beyond)
+    return [
+        scope for scope in spared if scope.region and not scope.asn and scope.access != "mobile"
+    ]
+
+
+def _list_unexplained(outage: OutageEpisode) -> Sequence[Scope]:
+    """List what an outage spared, unless it may take that later."""
+    if outage.is_block:
+        return [scope for part in outage.parts for scope in part.beyond]
+    return list_spared_regions(outage) if is_power(outage) else ()
 
 
 def find_fallen_cells(

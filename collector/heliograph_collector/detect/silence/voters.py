@@ -8,19 +8,36 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, select_voting
 from heliograph_collector.detect.stats.localization import attach_persons, localize
-from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    VotesByPlace,
+    count_votes,
+    is_established,
+)
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
 
 
 class CountryVoters:
-    """The vantages of a country that are live, or fell silent since a time."""
+    """The vantages of a country that are live, or fell silent since a time.
 
-    def __init__(self, presence: PresenceTracker, country: str, since_us: int, now_us: int) -> None:
+    Others are silent since before, by another cause (`beside`): a cell that needs them to be as
+    wide as it seems is none.
+    """
+
+    def __init__(
+        self,
+        presence: PresenceTracker,
+        country: str,
+        since_us: int,
+        now_us: int,
+        beside: Sequence[VantagePresence] = (),
+    ) -> None:
         self._presence = presence
         self._country = country
         self._since_us = since_us
         self._now_us = now_us
+        self._beside = beside
         self._tally = presence.silence_tally(country)
         self._tally.move_to(since_us, now_us)
 
@@ -60,7 +77,7 @@ class CountryVoters:
         return self._add_unwatched(self._tally.established.list_by_place())
 
     def _add_unwatched(self, votes: VotesByPlace) -> VotesByPlace:
-        """Add who is awaited since a start of ours, as not silent.
+        """Add who is awaited since a start of ours, or silent by another cause, as not silent.
 
         Without them a cell would be wider than what fell silent: its other places seem to have
         no vantages until these are back, or found missing when the start is settled.
@@ -68,12 +85,12 @@ class CountryVoters:
         limits = self._presence.limits
         awaited = [
             v
-            for v in self._presence.unwatched[self._country].values()
+            for v in (*self._presence.unwatched[self._country].values(), *self._beside)
             if is_established(v.witness, self._now_us, limits)
         ]
         if not awaited:
             return votes
-        counted = count_silent(awaited, is_lower_bound=False)
+        counted = count_votes(((v.witness, False) for v in awaited), is_lower_bound=False)
         return {place: _sum(votes, counted, place) for place in {**votes, **counted}}
 
     def attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
