@@ -33,8 +33,8 @@ from heliograph_collector.detect.silence.detector_state import (
     Findings,
     SilenceDetectorState,
 )
+from heliograph_collector.detect.silence.joint_causes import split_outages
 from heliograph_collector.detect.silence.merging import select_outside
-from heliograph_collector.detect.silence.mute_cells import split_mute_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -366,10 +366,10 @@ class SilenceDetector:
 
     def _follow_outages(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)
-        for outage in self._recent_outages(country, now_us):
+        for outage in (recent := self._recent_outages(country, now_us)):
             if candidate is None or outage is not candidate.dark:
                 outage.reconsider(self._presence, now_us)
-        self._outages += split_mute_cells(self._open_outages(country), self._presence, now_us)
+        self._outages += split_outages(recent, self._presence, now_us)
         self._presence.gaps = self.coverage_gaps
         outages = self._open_outages(country) if candidate is None else []
         needs_follow_up = candidate is not None

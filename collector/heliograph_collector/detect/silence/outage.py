@@ -180,7 +180,7 @@ class OutageEpisode:
             self._refute(now_us)
             return
         self._drop_lapsed(presence, now_us)
-        silenced = self._list_silenced(presence, now_us)
+        silenced = self.list_silenced(presence, now_us)
         told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
         has_decided = self.is_block and now_us - told_us > _TELLING_US
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
@@ -268,7 +268,7 @@ class OutageEpisode:
         if kind is not IncidentKind.SILENCE or self.evidence.powered > self.evidence.powerless:
             self.held = tuple(code for code in self.held if code != HoldReason.POWER)
 
-    def _list_silenced(self, presence: PresenceTracker, now_us: int) -> list[VantagePresence]:
+    def list_silenced(self, presence: PresenceTracker, now_us: int) -> list[VantagePresence]:
         """List the vantages that fell silent in it, whether or not they are back."""
         until_us = self.closed_us or now_us
         is_inside = cache(self.holds)
