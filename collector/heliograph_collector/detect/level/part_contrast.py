@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.level.cell_counts import Sample
 from heliograph_collector.detect.level.darkness import exclude_brief
+from heliograph_collector.detect.level.fall import find_main_fall
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.tails import upper_tail
@@ -20,6 +21,11 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 
 _CHANCE = 1e-3  # of so many silences in a part, by what its country lost; assumed
+
+# Assumed, all of them:
+_GONE_SHARE = 0.9  # of a part that is gone; a few may come another way
+_GONE_CHANCE = 1e-4  # that others of a country go so; of many parts, each since its own fall
+_LEAST_RATE = 0.05  # of people who go in such a time
 
 
 def falls_with_others(
@@ -30,13 +36,31 @@ def falls_with_others(
     Args:
         fallen: Its vantages that are here, or fell silent since `since_us`.
     """
-    if scope in sample.whole_cells:
+    if scope in sample.whole_cells or is_gone_beside_others(scope, sample, since_us):
         return False
     others = sum_silent(_select_others(scope, sample, since_us))
     if others.votes < sample.limits.votes:
         return False
     own = sum_silent(list(exclude_brief(fallen, sample.now_us)))
     return upper_tail([others.share] * round(own.votes), round(own.hits)) > _CHANCE
+
+
+def is_gone_beside_others(scope: Scope, sample: Sample, since_us: int) -> bool:
+    """Return whether nearly all of a part went in a time in which hardly any others did.
+
+    Its country may fall for longer, by habit or by another event, which took some of the part too.
+    """
+    limits = sample.limits
+    fallen = list(exclude_brief(sample.select_fallen(scope, since_us), sample.now_us))
+    own = sum_silent(fallen)
+    if own.votes < limits.votes or own.share < _GONE_SHARE or scope in sample.whole_cells:
+        return False
+    begun_us = find_main_fall([v.lost_us for v in fallen if v.is_silent])
+    others = sum_silent(_select_others(scope, sample, begun_us))
+    last = sum_silent([v for v in fallen if v.is_live or v.lost_us >= begun_us])
+    rate = max(others.share, _LEAST_RATE)
+    is_measure = others.votes >= limits.votes
+    return is_measure and upper_tail([rate] * round(last.votes), round(last.hits)) <= _GONE_CHANCE
 
 
 def _select_others(scope: Scope, sample: Sample, since_us: int) -> list[VantagePresence]:

@@ -61,6 +61,7 @@ from heliograph_collector.detect.level.night_test import (
     may_be_habit,
 )
 from heliograph_collector.detect.level.nights import STEP_US
+from heliograph_collector.detect.level.part_contrast import is_gone_beside_others
 from heliograph_collector.detect.level.promotion import (
     ConfirmedFall,
     confirm_cuts_in_faults,
@@ -208,14 +209,15 @@ class PresenceLevels:
             if scope.is_national and scope.country != country
         ]
 
-    def _is_part(self, scope: Scope) -> bool:
+    def _is_part(self, cell: CellLevel, scope: Scope, sample: Sample) -> bool:
         """Return whether the whole country falls, of which the cell is a part.
 
-        What explains the country's fall falls by itself.
+        What explains the country's fall falls by itself, and so does what is gone beside it.
         """
         country = self.cells.get(Scope(scope.country))
         fall = None if country is None else country.fall
-        return not scope.is_national and fall is not None and scope not in fall.narrower
+        is_named = scope.is_national or fall is None or scope in fall.narrower
+        return not is_named and not is_gone_beside_others(scope, sample, cell.well_us)
 
     def _narrow_country(self, fall: LevelFall | None) -> LevelFall | None:
         """Let a part whose fall explains that of its country have its name: it is one incident."""
@@ -235,7 +237,7 @@ class PresenceLevels:
         if fall is None:
             cell.is_low = not test.is_usual
             cell.dark_samples = cell.dark_samples + 1 if test.has_fallen() else 0
-            if cell.dark_samples >= 2 and not self._is_part(test.scope):
+            if cell.dark_samples >= 2 and not self._is_part(cell, test.scope, sample):
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
         elif test.is_usual or is_told_by_parts(fall, sample):

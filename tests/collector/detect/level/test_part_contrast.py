@@ -11,8 +11,8 @@ from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageArrival, VantageLoss
 from heliograph_collector.model.thresholds import THRESHOLDS
-from support.presence_model import at, country
-from support.small_nights import HOUR, NOON, arrived, off, watched
+from support.presence_model import at, country, world
+from support.small_nights import DAY, HOUR, NOON, arrived, off, watched
 
 SIZE = 18  # of each of the three regions
 
@@ -66,3 +66,35 @@ def test_a_part_is_not_measured_by_others_that_are_as_dark(gone: int, *, is_alik
     scope = Scope("KZ", "ALA")
     fallen = sample.select_fallen(scope, at(NOON))
     assert falls_with_others(scope, fallen, sample, at(NOON)) is is_alike
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_region_that_is_gone_is_told_while_its_country_fades(seed: int) -> None:
+    """Two fifths of the others leave over four hours; all of one region go in 40 minutes.
+
+    Up to version 135 the region was taken for a part of that fade, and never told.
+    """
+    rng = Random(seed)
+    people = country("KZ", ("ALA", "AST", "VOS", "KAR", "AKT"), each=2)
+    gone_s = DAY + 15 * HOUR  # 20 o'clock in Kazakhstan, of the second day
+    others = [v for v in people if v.place.region != "KAR"]
+    signals = arrived(people + world())
+    signals += off(rng.sample(others, 18), gone_s - 4 * HOUR, 4 * HOUR, rng)
+    signals += off([v for v in people if v not in others], gone_s, 2_400, rng)
+    before, after = watched(signals, gone_s / HOUR, gone_s / HOUR + 1.75)
+    assert not [i for i in before if i.confirmed_us is not None]
+    (cut,) = [i for i in after if i.confirmed_us is not None]
+    assert cut.scope == Scope("KZ", "KAR")
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_region_that_fades_with_its_country_is_not_told(seed: int) -> None:
+    """Half of a country leave over two hours, and chance takes more of some region."""
+    rng = Random(seed)
+    people = country("KZ", ("ALA", "AST", "VOS", "KAR", "AKT"), each=2)
+    gone_s = DAY + 15 * HOUR
+    home = [v for v in people if v.place.region == "KAR"]
+    leaving = rng.sample(home, 9) + rng.sample([v for v in people if v not in home], 22)
+    signals = arrived(people + world()) + off(leaving, gone_s, 2 * HOUR, rng)
+    hours = watched(signals, *(gone_s / HOUR + step / 2 for step in range(1, 9)))
+    assert not [i for found in hours for i in found if i.confirmed_us is not None]
