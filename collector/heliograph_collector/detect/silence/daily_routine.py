@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside
+from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.renewal import are_due_most
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.incidents.incident import HoldReason
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -103,6 +104,11 @@ def confirm_or_hold(
         outage.held = (HoldReason.HABIT,)
         return
     is_power = confounders.is_power_failure(cells, vantages, limits)
-    if not is_power or confounders.may_be_order(cells, vantages):
+    mains = view_mains(cells, vantages, outage.started.earliest_us)
+    is_power &= mains is not MainsView.WORKS
+    is_failure = is_power and mains is MainsView.FAILED
+    if not is_power or (confounders.may_be_order(cells, vantages) and not is_failure):
         outage.confirm(now_us)
     outage.held = (HoldReason.POWER,) if is_power else ()
+    if is_failure:
+        outage.explain_as(IncidentKind.POWER, now_us)
