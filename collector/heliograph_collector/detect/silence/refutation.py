@@ -8,9 +8,12 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import FAIL_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import STEADY_US, has_flapped, have_broken_on
+from heliograph_collector.detect.silence.travelers import measure_travelers
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
+from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -23,7 +26,9 @@ class RefutableOutage(Protocol):
 
     country: str
     carrier: str  # of a block that only others in its place, by other carriers, show
+    parts: tuple[AffectedCell, ...]
     started: Bracket
+    from_us: int
     kind: IncidentKind
     state: IncidentState
     closed_us: int | None
@@ -42,10 +47,12 @@ class RefutableOutage(Protocol):
 def is_refuted(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
     """Return whether its sessions only flap, or what seemed a block is none.
 
-    It fails in other countries too, or those who lived on beside it fell silent next.
+    It fails in other countries too, or those who lived on beside it fell silent next. Or people of
+    its regions only left these.
     """
     where = outage, presence, now_us
-    return _is_unsteady(*where) or _fails_elsewhere(*where) or _have_others_fallen(*where)
+    is_seeming = _is_unsteady(*where) or _have_people_traveled(*where)
+    return is_seeming or _fails_elsewhere(*where) or _have_others_fallen(*where)
 
 
 def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
@@ -60,6 +67,20 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
     if not is_cut or closed_us - started_us > _LOSS_US or now_us - closed_us > STEADY_US:
         return False
     return have_broken_on(outage.list_inside(presence), closed_us)
+
+
+def _have_people_traveled(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
+    """Return whether more of those who fell silent than may collude are here from other regions."""
+    is_regional = all(part.scope.region for part in outage.parts)
+    if outage.kind is not IncidentKind.SILENCE or not is_regional:
+        return False
+    until_us = outage.closed_us or now_us
+    people = (
+        vantage
+        for vantage in presence.list_recent(outage.country, outage.from_us)
+        if vantage.lost_us <= until_us and is_established(vantage.witness, now_us, outage.limits)
+    )
+    return measure_travelers(outage.parts, people, outage.from_us) >= outage.limits.told_share
 
 
 def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:

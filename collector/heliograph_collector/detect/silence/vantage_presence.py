@@ -53,6 +53,7 @@ class VantagePresence:
     resumed_us: int = 0  # last return of one that was awaited since a start of the collector
     closed_us: int = 0  # as in `VantageLoss`, of its last loss
     lost_in: int = 0  # the network that it was lost in; 0 is unknown
+    lost_region: str = ""  # the region that it was lost in
     lost_by: str = ""  # the carrier that it was lost by …
     rejoined_us: int = 0  # … its first return by the same one …
     rerouted_us: int = 0  # … and before that, by another
@@ -190,6 +191,7 @@ class VantagePresence:
         self.lost_us = at_us
         self.closed_us = closed_us
         self.lost_in = self.place.asn
+        self.lost_region = self.place.region
         self.lost_by = self.witness.carrier
         self.lost_on_battery = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
         self.rebooted = False

@@ -8,7 +8,7 @@ operator's at once.
 
 Cohorts stop together. A campaign's or a study's agents end by their clock, or with its funds: those
 that were enrolled on one day, in several networks at once, and nobody beside them. An order takes
-all of a place, whenever they enrolled.
+all of a place, whenever they enrolled. People who travel are back elsewhere (travelers.py).
 """
 
 from collections import Counter, defaultdict
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_friday_noon
 from heliograph_collector.detect.silence.renewal import have_restarted, measure_middle
+from heliograph_collector.detect.silence.travelers import are_traveling
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.lots import compute_split_chance
@@ -134,6 +135,6 @@ def find_voluntary_end(
     """
     if have_restarted(cells, vantages, now_us):
         return HoldReason.RESTARTS
-    if _may_be_put_away(vantages, since_us, now_us):
+    if _may_be_put_away(vantages, since_us, now_us) or are_traveling(cells, vantages, since_us):
         return HoldReason.HABIT
     return HoldReason.HABIT if _may_be_cohort(vantages, since_us) else ""

@@ -1,0 +1,55 @@
+"""People who leave a region one by one, and are back elsewhere, were not cut off."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.signals import VantageArrival, VantageRef
+from support.presence_model import Signals, at, country, drop, world
+from support.small_nights import DAY, HOUR, arrived, watched
+
+REGIONS = ("ALA", "AST", "VOS", "KAR", "AKT")
+HOME = country("KZ", REGIONS, each=2)
+LEFT = [vantage for vantage in HOME if vantage.place.region == "KAR"]
+LEAVING = DAY + 4 * HOUR  # nine in the morning
+
+
+def _travel(vantages: Iterable[VantageRef], lost_s: dict[str, float], rng: Random) -> Signals:
+    """They are here again from another region, by phone, within an hour and a half."""
+    return [
+        VantageArrival(
+            at(lost_s[v.nym] + rng.uniform(2_000, 5_000)),
+            replace(v, place=v.place._replace(region="ALA", access="mobile", asn=101)),
+        )
+        for v in vantages
+    ]
+
+
+def _watch(over_s: float, travelers: int, seed: int, *hours: float) -> list[list[Incident]]:
+    """All leave the region, or are cut, in so long; some come back elsewhere."""
+    rng = Random(seed)
+    lost_s = {v.nym: LEAVING + rng.uniform(0, over_s) for v in LEFT}
+    signals = arrived(HOME + world())
+    for vantage in LEFT:
+        signals += drop([vantage], lost_s[vantage.nym], rng)
+    signals += _travel(rng.sample(LEFT, travelers), lost_s, rng)
+    found = watched(signals, *(LEAVING / HOUR + hour for hour in hours))
+    return [[i for i in incidents if i.scope.country == "KZ"] for incidents in found]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("over_s", [0.5 * HOUR, HOUR, 2 * HOUR])
+def test_a_region_whose_people_are_back_elsewhere_is_no_cut(over_s: float, seed: int) -> None:
+    """Up to version 137 it was a confirmed cut for as long as the last of them was away."""
+    for incidents in _watch(over_s, 9, seed, 3.5, 6):
+        assert all(i.state is IncidentState.SUSPECTED for i in incidents)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("over_s", "fled"), [(60, 0), (60, 4), (HOUR, 0), (HOUR, 2)])
+def test_a_cut_that_some_flee_stays_one(over_s: float, fled: int, seed: int) -> None:
+    (incidents,) = _watch(over_s, fled, seed, 3.5)
+    assert [i.state for i in incidents] == [IncidentState.CONFIRMED]
