@@ -70,7 +70,7 @@ def _play(
 def test_each_region_has_its_own_cause_and_end(
     east_h: float, west_h: float, *, with_phones: bool
 ) -> None:
-    """Up to version 134 both were one power failure, or one cut of the country."""
+    """Up to version 133 both were one power failure, or one cut of the country."""
     told = {i.kind: i for i in _play(east_h, west_h, (0.7, 0.0), with_phones=with_phones)}
     assert set(told) == {IncidentKind.POWER, IncidentKind.SILENCE}
     for kind, regions, hours in (
