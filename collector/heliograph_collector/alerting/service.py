@@ -129,7 +129,7 @@ class AlertService:
         """Open the outbox, and wait while the disk is full. Raises CannotServeError."""
         while True:
             try:
-                return await asyncio.to_thread(Outbox, self._config.data)
+                return Outbox(self._config.data)  # not in a thread: a cancel would leave it open
             except sqlite3.Error as error:
                 if not is_full(error):
                     raise CannotServeError(describe_error(error)) from error
