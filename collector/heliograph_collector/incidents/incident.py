@@ -67,7 +67,7 @@ class HoldReason(StrEnum):
     HABIT = "habit"  # people may have switched off
     RESTARTS = "restarts"  # programs that begin again, and fail
     ALL_SERVICES = "all_services"  # of a network, or most of a country, fail alike
-    ELSEWHERE = "elsewhere"  # the service fails alike in other countries
+    ELSEWHERE = "elsewhere"  # the service, or network, fails alike in other countries
     DOWN = "down_elsewhere"  # … in most of the world
 
 

@@ -14,6 +14,7 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.merging import is_one_line
+from heliograph_collector.detect.silence.shared_networks import have_failed_elsewhere
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import HoldReason
@@ -62,7 +63,16 @@ def find_doubts(
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (HoldReason.CARRIER,)
-    return (HoldReason.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
+    return _find_network_doubt(part, fallen, sample)
+
+
+def _find_network_doubt(
+    part: AffectedCell, fallen: Sequence[VantagePresence], sample: Sample
+) -> tuple[str, ...]:
+    """Return why a network that is dark may have failed by itself; () if it may not."""
+    if have_failed_elsewhere((part,), fallen, sample.presence, sample.now_us):
+        return (HoldReason.ELSEWHERE,)
+    return (HoldReason.ONE_LINE,) if is_one_line((part,), fallen, sample.limits) else ()
 
 
 def _is_power_failure(

@@ -395,6 +395,6 @@ class _Evaluation:
         if settled is None:
             return
         if settled.may_be_confirmed:
-            confirm_or_hold(settled, own.parts, self._voters.deciding, self._now_us)
+            confirm_or_hold(settled, own.parts, self._voters.deciding, self._presence, self._now_us)
         settled.replays.update(self._candidate.replays)
         settled.reconsider(self._presence, self._now_us)

@@ -19,7 +19,9 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import are_due_most
+from heliograph_collector.detect.silence.shared_networks import have_failed_elsewhere
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
@@ -88,20 +90,25 @@ def confirm_or_hold(
     outage: OutageEpisode,
     cells: Sequence[AffectedCell],
     vantages: Sequence[VantagePresence],
+    presence: PresenceTracker,
     now_us: int,
 ) -> None:
-    """Confirm an outage whose cells stayed silent, unless people or the power explain it.
+    """Confirm an outage whose cells stayed silent, unless its people or others explain it.
 
     Args:
         outage: One that waits for no more than that.
         cells: What fell silent now, of which it may hold more.
         vantages: The country's established vantages, here or silent.
+        presence: The vantages of all countries.
         now_us: The time of the evaluation.
     """
     limits = outage.limits
     outage.is_routine = are_off_by_routine(cells, vantages)
     if outage.is_routine:
         outage.held = (HoldReason.HABIT,)
+        return
+    if have_failed_elsewhere(cells, vantages, presence, now_us):
+        outage.held = (HoldReason.ELSEWHERE,)
         return
     is_power = confounders.is_power_failure(cells, vantages, limits)
     mains = view_mains(cells, vantages, outage.started.earliest_us)

@@ -31,7 +31,7 @@ from heliograph_collector.detect.silence.explanation import are_links_told, weig
 from heliograph_collector.detect.silence.lapsed_words import find_lapse, may_lapse, select_current
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
-from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
+from heliograph_collector.detect.silence.silence_evidence import NO_EVIDENCE, SilenceEvidence
 from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import (
@@ -53,7 +53,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
 from heliograph_collector.model.thresholds import Thresholds
 
-_NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
+_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # whom no further word ends
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
 _TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
@@ -78,7 +78,7 @@ class OutageEpisode:
     carrier: str = ""  # the only one that fell silent, while others live in the same place
     is_joint: bool = False  # other countries fell silent with it
     method: str = ""  # "level" if that channel found or widened it
-    evidence: SilenceEvidence = _NO_EVIDENCE
+    evidence: SilenceEvidence = NO_EVIDENCE
     state: IncidentState = IncidentState.SUSPECTED
     confirmed_us: int | None = None
     grown_us: int = 0
@@ -203,7 +203,7 @@ class OutageEpisode:
         if self.carrier and kind is IncidentKind.SILENCE:
             return  # others live there by other carriers: anchors of ours failed as well
         self._doubt_cut(silenced, now_us)
-        is_told = kind is self.kind and HoldReason.UNSEEN in self.held  # more confirms nothing
+        is_told = kind is self.kind and not _STANDING.isdisjoint(self.held)
         is_told |= self.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
         if kind is None or is_told or self.evidence.silent < self.limits.votes:
             return

@@ -85,3 +85,6 @@ class SilenceEvidence:
         least = (limits.told_share if share is None else share) * self.silent
         is_most = told >= limits.confirm_share * (told + against)
         return is_most and told >= max(limits.witnesses, least)
+
+
+NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)

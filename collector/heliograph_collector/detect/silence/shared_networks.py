@@ -1,0 +1,106 @@
+"""Networks of several countries: what befalls one everywhere is a failure of its provider.
+
+A satellite's provider serves dozens of countries by one network number, and hosts do so too. When
+such a network fails (Starlink for 2.5 h on 24 July 2025, OVH for an hour on 13 October 2021), it
+falls silent in each country beside other networks that live, as by an order to this one operator;
+and its people tell, when they are back, that no anchor answered. Two governments do not cut one
+operator in the same minutes, so that one other country shows it.
+
+Where the network is back elsewhere for half an hour, and here it is not, it was cut off here.
+
+A country that is dark as a whole shows nothing: where a cable is cut, or two countries are, what
+they share falls with all the rest. Nor is a cell of several networks held.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.cell_members import select_silent
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import is_established
+from heliograph_collector.incidents.incident import HoldReason
+from heliograph_collector.model.scope import AffectedCell
+
+# Assumed, both of them:
+_APART_US = 300 * SECOND_US  # in which a provider fails everywhere
+_RETURNING_US = 1_800 * SECOND_US  # in which its people are back everywhere, or are cut off
+
+
+def have_failed_elsewhere(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    presence: PresenceTracker,
+    now_us: int,
+) -> bool:
+    """Return whether the only network of these cells fell silent in another country with it.
+
+    Args:
+        cells: What fell silent in one country.
+        vantages: Those of the country that count, here or silent.
+        presence: The vantages of all countries.
+        now_us: The time of the evaluation.
+    """
+    networks = {cell.scope.asn for cell in cells}
+    silent = select_silent(cells, vantages)
+    if len(networks) != 1 or 0 in networks or not silent:
+        return False
+    (asn,) = networks
+    fell_us = quantile([v.lost_us for v in silent], 0.5)
+    home = cells[0].scope.country
+    return any(
+        _has_failed_alone(asn, list(presence.list_country(other)), presence, fell_us, now_us)
+        for other in presence.countries
+        if other != home
+    )
+
+
+def _has_failed_alone(
+    asn: int,
+    country: Sequence[VantagePresence],
+    presence: PresenceTracker,
+    fell_us: int,
+    now_us: int,
+) -> bool:
+    """Return whether a network fell silent in a country then, and most others there did not."""
+    limits = presence.limits
+
+    def has_fallen(vantage: VantagePresence) -> bool:
+        is_then = abs(vantage.lost_us - fell_us) <= _APART_US
+        return is_then and (vantage.is_silent or now_us - vantage.back_us < _RETURNING_US)
+
+    counted = [
+        v
+        for v in country
+        if (v.is_live or has_fallen(v)) and is_established(v.witness, now_us, limits)
+    ]
+    own = [v for v in counted if v.place.asn == asn]
+    rest = [v for v in counted if v.place.asn != asn]
+    own_votes = count_hits(own, [has_fallen(v) for v in own])
+    rest_votes = count_hits(rest, [has_fallen(v) for v in rest])
+    has_fallen_whole = own_votes.share >= limits.confirm_share
+    is_alone = rest_votes.votes > 0 and rest_votes.share < limits.suspect_share
+    return own_votes.votes >= limits.witnesses and has_fallen_whole and is_alone
+
+
+def confirm_lone_networks(
+    outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
+) -> None:
+    """Confirm outages of networks that failed elsewhere too, and are dark here alone now."""
+    limits = presence.limits
+    for outage in outages:
+        if outage.held != (HoldReason.ELSEWHERE,):
+            continue
+        inside = [
+            v
+            for v in presence.list_country(outage.country)
+            if (v.is_live or (v.is_silent and v.lost_us >= outage.from_us))
+            and is_established(v.witness, now_us, limits)
+            and outage.holds(v.place)
+        ]
+        is_dark = sum_silent(inside).share >= limits.confirm_share
+        if is_dark and not have_failed_elsewhere(outage.parts, inside, presence, now_us):
+            outage.confirm(now_us)
