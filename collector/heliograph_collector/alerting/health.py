@@ -49,7 +49,7 @@ class HealthSource(Protocol):
 
 
 @dataclass(slots=True)
-class Failure:
+class FailurePeriod:
     """A time in which the collector was not ready, as far as it was looked at."""
 
     since_us: int  # wall clock
@@ -62,7 +62,7 @@ class RecentFailures:
     """The failures within UNSTEADY_WINDOW_US, and whether they are many."""
 
     def __init__(self) -> None:
-        self._failures: deque[Failure] = deque()
+        self._failures: deque[FailurePeriod] = deque()
 
     def add(self, now_us: int, monotonic_us: int, *, is_failing: bool) -> None:
         """Add what was seen now, and forget what is too old."""
@@ -72,7 +72,7 @@ class RecentFailures:
             newest.end_us = monotonic_us
             newest.is_over = not is_failing
         elif is_failing:
-            failures.append(Failure(now_us, monotonic_us, monotonic_us))
+            failures.append(FailurePeriod(now_us, monotonic_us, monotonic_us))
         window_us = monotonic_us - UNSTEADY_WINDOW_US
         while failures and failures[0].end_us <= window_us:
             failures.popleft()

@@ -41,7 +41,7 @@ _LAG_S = 300.0  # age of the oldest row that the detectors have not read
 _IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 
 
-class EntryPublisher(Protocol):
+class IncidentPublisher(Protocol):
     """The receiver of what changes, for live readers.
 
     Implemented by http.published_incidents.IncidentEvents.
@@ -92,7 +92,7 @@ class DetectorRunner:
         late_source: VoteHistory,
         *,
         clock: Clock,
-        publisher: EntryPublisher,
+        publisher: IncidentPublisher,
         registry: CollectorRegistry,
     ) -> None:
         try:

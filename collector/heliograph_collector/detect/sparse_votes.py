@@ -186,7 +186,7 @@ def _join_onsets(incidents: Iterable[Incident]) -> list[Incident]:
 
 
 def _join(earlier: Incident, later: Incident) -> Incident:
-    """Return the later incident, or the earlier if that alone was confirmed, as told by both."""
+    """Merge two incidents: the later, or the earlier if only that one was confirmed."""
     told = earlier if earlier.confirmed_us is not None and later.confirmed_us is None else later
     times_us = [i.confirmed_us for i in (earlier, later) if i.confirmed_us is not None]
     return replace(

@@ -150,7 +150,7 @@ def find_service(feed: "Feed", claim: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Operator of the collector, and the license of its own data.
+    """Operator of the collector, and the license of the data that it measured.
 
     The data of other sources keep their own licenses.
     """

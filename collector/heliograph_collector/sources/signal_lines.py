@@ -20,8 +20,8 @@ from heliograph_collector.model.signals import (
 SESSION = "session"  # the transport of a line that names none
 _MAX_STEP_S = 604_800  # a week; assumed
 _HOSTS_ABROAD = "anchors"  # the service of the votes on them
-# A session brings a batch within 30 s; what comes later measured a session that had died, and says
-# of its own line that it was cut, not of its country that it is alone (`judge/isolation.py`).
+# A session brings a batch within 30 s. A later batch was measured during a session that had died:
+# it shows that the vantage's line was cut, not that its country is isolated (`judge/isolation.py`).
 _PROMPT_US = 30 * SECOND_US
 
 Time = str | int | float  # RFC 3339, or seconds since 1970

@@ -1,16 +1,17 @@
-"""Whether outages that are told leave anything of a wider fall.
+"""Decide whether confirmed outages of parts explain the fall of a whole country.
 
-Theory of operation. A country falls below its habit where one operator of it is cut, and is
-suspected before that part is known. Once the part is told, and fewer than half outside it are
-silent, the country's fall says nothing more. It stays for an hour, because the others may follow
-the part, as where people behind few addresses fade together: the fall then grows to them.
+Theory of operation. A country falls below its habit when one of its operators is cut, and is
+suspected before the cut of that part is found. Once the outage of the part is confirmed, and fewer
+than half of the agents outside it are silent, the country's fall adds nothing. It stays for an
+hour, because the others may follow the part, as when people behind few addresses fade together:
+the fall then grows to include them.
 """
 
 from heliograph.units import HOUR_US
 from heliograph_collector.detect.level.cell_counts import Sample
 from heliograph_collector.detect.level.fall import LevelFall
 
-_FOLLOWING_US = HOUR_US  # after a part was told, in which the others may follow; assumed
+_FOLLOWING_US = HOUR_US  # after a part is confirmed, in which the others may follow; assumed
 
 
 def is_told_by_parts(fall: LevelFall, sample: Sample) -> bool:

@@ -20,7 +20,7 @@ _CHANCE = 1e-3  # that agents which return each by itself do so network by netwo
 
 
 @dataclass(slots=True)
-class _Network:
+class _NetworkMembers:
     """The members of one network that are here, or fell silent in the fault."""
 
     members: list[VantagePresence] = field(default_factory=list)
@@ -41,7 +41,7 @@ def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
     dark = sum(network.is_dark for network in own)
     if not 0 < dark < len(own) - dark:
         return False
-    others: list[_Network] = []
+    others: list[_NetworkMembers] = []
     for other in presence.countries:
         networks = _list_networks(presence, other, since_us) if other != country else []
         others += [network for network in networks if len(network.members) >= MEMBERS]
@@ -50,14 +50,14 @@ def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
     return compute_rank_chance(_list_returns(others, since_us)) <= _CHANCE
 
 
-def _list_networks(presence: PresenceTracker, country: str, since_us: int) -> list[_Network]:
-    networks: defaultdict[int, _Network] = defaultdict(_Network)
+def _list_networks(presence: PresenceTracker, country: str, since_us: int) -> list[_NetworkMembers]:
+    networks: defaultdict[int, _NetworkMembers] = defaultdict(_NetworkMembers)
     for vantage in presence.list_recent(country, since_us):
         networks[vantage.place.asn].members.append(vantage)
     return list(networks.values())
 
 
-def _list_returns(networks: Sequence[_Network], since_us: int) -> Iterator[tuple[int, int]]:
+def _list_returns(networks: Sequence[_NetworkMembers], since_us: int) -> Iterator[tuple[int, int]]:
     """Yield the network and the return of each that fell silent in the fault and is back."""
     for number, network in enumerate(networks):
         for vantage in network.members:

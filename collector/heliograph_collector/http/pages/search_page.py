@@ -48,7 +48,7 @@ _NUMBER = re.compile("(?:as)?([0-9]{1,10})", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchIndex:
-    """Searchable names besides countries and regions."""
+    """Names that a search finds, except those of countries and regions."""
 
     services: Mapping[str, str]  # name → title
     targets: Collection[str]
