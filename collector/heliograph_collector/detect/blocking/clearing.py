@@ -1,4 +1,4 @@
-"""Whether the votes of one bin are clear of a block: it is compared with what was told of it.
+"""Decide whether a bin's votes show the end of a block.
 
 Theory of operation. Few votes are fresh where tests are rare, and by chance few of these fail in
 some minutes of a block. And where most services are slowed, the median one is no measure of what
@@ -18,7 +18,7 @@ _STAYS = 0.5  # of the share that was told of a block: so much is no fall; assum
 
 
 class OtherFailures(Protocol):
-    """How much other services fail in a country. Implemented by OtherServices."""
+    """Failing rates of other services in a country. Implemented by OtherServices."""
 
     def clearing_rate(self, scope: Scope, *, has_stayed: bool) -> float:
         """Return the failing rate in a cell that is no block any more."""
@@ -27,7 +27,7 @@ class OtherFailures(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
-    """What the votes on one block are compared with in one bin."""
+    """Comparison data for the votes on one block in one bin."""
 
     votes: KnownVotes
     others: OtherFailures

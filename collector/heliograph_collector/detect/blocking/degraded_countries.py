@@ -1,10 +1,11 @@
-"""Degraded countries: tests of most services fail a share of the time, on most links, for long.
+"""Detect countries where tests of most services fail now and then for a long time.
 
-Theory of operation. What fails of all services alike is no block of one (other_services.py), so a
-country whose state slows all that crosses its border would look well. Votes cannot tell that from a
-cable that broke or an evening on which all lines are full: it is one suspicion of low confidence,
-held for `all_services`, and never more. States of a country: calm → degraded in `_HOLD_BINS` more
-bins than not (suspected) → hardly any test fails for `_CLEAR_BINS` (closed).
+Most services fail a share of the time, on most links. Theory of operation. What fails of all
+services alike is no block of one (other_services.py), so a country whose state slows all that
+crosses its border would look well. Votes cannot tell that from a cable that broke or an evening on
+which all lines are full: it is one suspicion of low confidence, held for `all_services`, and never
+more. States of a country: calm → degraded in `_HOLD_BINS` more bins than not (suspected) → hardly
+any test fails for `_CLEAR_BINS` (closed).
 
 A vantage is impaired when its tests of several services now fail and now work. A block, of however
 many services, fails each test from its beginning to its end, so it impairs nobody. The vantages of
@@ -103,7 +104,7 @@ class DegradedCell:
 
 @dataclass(slots=True, kw_only=True)
 class CountryDegradation:
-    """How long a country has been calm or degraded, and its episodes; saved in checkpoints."""
+    """State and episodes of a country's degradation; saved in checkpoints."""
 
     country: str
     calm_us: int  # end of the last bin that was surely calm
@@ -276,7 +277,7 @@ def find_degraded(
 
 
 def is_clear(judged: Sequence[Sequence[RecentResults]]) -> bool:
-    """Return whether hardly any of the latest tests fails, or of the median service none."""
+    """Return whether hardly any recent test fails, or none of the median service."""
     if not judged:
         return False
     share = _find_share([result for results in judged for result in results])
@@ -290,7 +291,7 @@ def _select_judged(services: Iterable[Sequence[RecentResults]]) -> list[Sequence
 
 
 def _is_answered(results: Sequence[RecentResults]) -> bool:
-    """Return whether somebody answers for most of those that fail, as no full line does."""
+    """Return whether most of the failing get an answer, which no full line gives."""
     answered_count = sum(result.is_answered for result in results)
     return 2 * answered_count > sum(result.latest > 0 for result in results)
 
@@ -316,7 +317,7 @@ def _list_impaired(
 
 
 def _is_everywhere(by_place: VotesByPlace, limits: Thresholds) -> bool:
-    """Return whether most are impaired, also without any network, region or kind of access.
+    """Return whether most are impaired, overall and without any network or area.
 
     A network is compared with three votes of others at least.
     """

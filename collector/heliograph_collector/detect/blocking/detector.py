@@ -54,7 +54,7 @@ JudgedCell = tuple[str, str]  # a service and a country
 
 
 class ContextVotes(Protocol):
-    """Votes of the same country on other services, which the detector itself does not judge."""
+    """Votes of the same country on other services, which are only context here."""
 
     def list_recent(self, country: str, end_us: int) -> Mapping[str, Sequence[ServiceVote]]:
         """List by service the recent votes at the end of a bin."""
@@ -124,7 +124,7 @@ class BlockingDetectorState:
 
 
 class BlockingDetector:
-    """The incremental detector, which reads votes one by one; `since_us` begins the open bin."""
+    """Incremental detector that reads votes singly; `since_us` begins the open bin."""
 
     def __init__(
         self,

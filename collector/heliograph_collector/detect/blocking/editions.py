@@ -72,7 +72,7 @@ def _list_failing_editions(tests: Sequence[_EditionTest], limits: Thresholds) ->
 def _do_others_fail(
     tests: Sequence[_EditionTest], failing: AbstractSet[str], limits: Thresholds
 ) -> bool:
-    """Return whether the other editions fail too beside the failing ones, as in a block."""
+    """Return whether the other editions fail beside the failing ones, as in a block."""
     others = [
         test.has_failed
         for inside in _list_mixed(tests, failing)
@@ -83,7 +83,7 @@ def _do_others_fail(
 
 
 def _is_explained(tests: Sequence[_EditionTest], failing: AbstractSet[str]) -> bool:
-    """Return whether these editions explain what fails in their networks, and chance does not."""
+    """Return whether these editions, and not chance, explain their networks' failures."""
     strata = [
         [(test.edition in failing, test.has_failed) for test in inside]
         for inside in _list_mixed(tests, failing)
@@ -151,7 +151,10 @@ class AgentEditions:
     by_vantage: dict[str, AgentEdition] = field(default_factory=dict)
 
     def record(self, votes: Iterable[ServiceVote]) -> None:
-        """Record the editions of new votes, in order of time; later calls may have earlier ones."""
+        """Record the editions of new votes, in order of time within one call.
+
+        Later calls may have earlier votes.
+        """
         for vote in votes:
             agent = self.by_vantage.get(vote.witness.nym)
             if agent is not None and vote.edition in ("", agent.name):
@@ -177,7 +180,10 @@ class AgentEditions:
 
 @dataclass(frozen=True, slots=True)
 class EditionDoubts:
-    """What is known of the failures in one country; `first_bad` and `last_good` are by vantage."""
+    """Failures in one country, and their editions.
+
+    `first_bad` and `last_good` are keyed by vantage.
+    """
 
     editions: AgentEditions
     first_bad: Mapping[str, ServiceVote]
@@ -185,9 +191,10 @@ class EditionDoubts:
     others: OtherCountries  # of this bin
 
     def select(self, votes: Sequence[ServiceVote]) -> dict[str, str]:
-        """Return the vantages whose failures are in doubt, of the fresh votes of the country.
+        """Return the vantages whose failures are in doubt, with the reason for each.
 
-        The reason is beside each.
+        Args:
+            votes: The fresh votes of the country.
         """
         return dict.fromkeys(
             self._select_begun(votes) | self._select_split(votes), HoldReason.RESTARTS
@@ -211,7 +218,7 @@ class EditionDoubts:
         return self.first_bad.get(vote.witness.nym)
 
     def _list_latest(self, begun_us: Sequence[int]) -> list[_EditionTest]:
-        """List what the country's vantages found last, since failures began at these times."""
+        """List the newest results of the country's vantages since failures began."""
         if not begun_us:
             return []
         since_us = quantile(begun_us, 0.1)

@@ -195,7 +195,7 @@ class BlockingEpisode:
         started: Bracket,
         now_us: int,
     ) -> None:
-        """Extend a confirmed block; `new_cells` were blocked later, as a phase of their own."""
+        """Extend a confirmed block; `new_cells`, blocked later, become their own phase."""
         cut = PhaseChange(PhaseDirection.CUT, new_cells, started, now_us)
         self.turns = add_cut(self.turns, self.onset, cut)
         self.widen(cells)
@@ -312,7 +312,7 @@ class BlockingEpisode:
             self._close(now_us)
 
     def mark_elsewhere(self, now_us: int) -> None:
-        """Hold it, as other countries failed alike; withdraw what was told within `fresh_s`."""
+        """Hold the episode, or withdraw it if new: other countries failed alike."""
         if self.confirmed_us is None:
             self.elsewhere_us = now_us
             self.held = (HoldReason.ELSEWHERE,)
@@ -322,7 +322,7 @@ class BlockingEpisode:
     def mark_doubt(
         self, votes: Iterable[ServiceVote], doubts: Mapping[str, str], now_us: int
     ) -> None:
-        """Hold or withdraw the episode: these reasons may explain what fails, or all of it."""
+        """Hold the episode, or withdraw it if new and all its failures are in doubt."""
         inside = [o for o in self._votes_inside(votes) if o.standing in FAILING_VALUES]
         reasons = [doubts.get(o.witness.nym, "") for o in inside]
         if self.confirmed_us is None:

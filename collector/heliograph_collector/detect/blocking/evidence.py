@@ -1,4 +1,4 @@
-"""Evidence for a block: sums of log-likelihood ratios by cell, and the cause that failures name."""
+"""Sum log-likelihood ratios of a block for each cell, and name its likely cause."""
 
 import math
 from collections import Counter
@@ -35,7 +35,7 @@ _KINDS = {
 
 
 class UsualFailures(Protocol):
-    """How much fails in a country anyway, of whatever service. Implemented by OtherServices."""
+    """Usual failing rates of all services in a country. Implemented by OtherServices."""
 
     def usual_rate(self, scope: Scope) -> float:
         """Return the failing rate of other services in a cell."""
@@ -54,7 +54,10 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
 
 
 def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> float:
-    """Bound the failing rate that other services explain: theirs differ, and are a sample."""
+    """Return an upper bound of the failing rate that other services explain.
+
+    The rates of other services differ, and are measured from a sample.
+    """
     rate = usual.usual_rate(scope)
     if rate < _NOISE:
         return rate
@@ -150,7 +153,7 @@ class CellEvidence:
         tested.hits = tested.hits * left + vote_count.hits
 
     def count_tests(self, cells: Mapping[Scope, VoteCount]) -> None:
-        """Count tests that say little of their own, so that the failing share is that of all."""
+        """Count tests that carry little evidence, so that the failing share covers all."""
         for scope, vote_count in cells.items():
             if self.sums.get(scope, 0.0) > 0.0:
                 self._count_tests(scope, vote_count)
@@ -158,10 +161,10 @@ class CellEvidence:
     def add_repeats(
         self, cells: Mapping[Scope, VoteCount], usual: UsualFailures, limits: Thresholds
     ) -> None:
-        """Add the evidence of second looks that failed too: that the first was no accident.
+        """Add the evidence of repeated tests that failed too: the first was no accident.
 
-        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again,
-        and more of it where more fails of whatever service.
+        A repeat counts less than another test: `repeat_share` of what fails at a vantage by itself
+        fails again, and more where more fails of any service.
         """
         for scope, vote_count in cells.items():
             if self.sums.get(scope, 0.0) > 0.0 and vote_count.hits:
@@ -174,7 +177,7 @@ class CellEvidence:
         return alarm_threshold(len(self.sums) - 1, limits.reach_alarms_per_year, limits.bin_s)
 
     def find_loud(self, limits: Thresholds) -> frozenset[Scope]:
-        """Return the cells whose sums are over their threshold, and in which most tests failed.
+        """Return cells whose sums exceed their threshold and in which most tests failed.
 
         The country has one budget of false alarms, as for silences, and all other cells share
         another: a country of few vantages does not pay for its many cells.

@@ -32,7 +32,7 @@ VotesByNetwork: TypeAlias = Mapping[int, Sequence[ServiceVote]]
 def select_unresolved(
     votes: Sequence[ServiceVote], first_bad: Mapping[str, ServiceVote], tests: CountryTests
 ) -> dict[str, str]:
-    """Return the vantages whose failures a failed resolver may explain, and that reason.
+    """Return vantages whose failures a failed resolver may explain, with that reason.
 
     Args:
         votes: The fresh votes of a country on the service that is judged.
@@ -65,7 +65,7 @@ def _group(votes: Iterable[ServiceVote], tests: CountryTests) -> VotesByNetwork:
 
 
 def _has_no_answer(vote: ServiceVote) -> bool:
-    """Return whether a lookup failed, and nobody gave an answer in the place of the true one."""
+    """Return whether a lookup failed, and no false answer came in its place."""
     is_of_name = vote.standing is VoteValue.BLOCKED and vote.layer == "dns"
     return is_of_name and vote.method not in ANSWERED
 
@@ -78,7 +78,7 @@ def _tells(vote: ServiceVote, tests: CountryTests) -> bool:
 
 
 def _fails_whole(own_tests: Iterable[Sequence[ServiceVote]]) -> bool:
-    """Return whether every service that is tested in a network fails so, and about as much."""
+    """Return whether all services tested in a network fail so, at similar rates."""
     shares = [sum(map(_has_no_answer, tests)) / len(tests) for tests in own_tests if tests]
     return len(shares) >= _SERVICES and min(shares) >= _ALIKE * max(shares) > 0.0
 

@@ -1,4 +1,4 @@
-"""Flapping vantages: their tests of one service now fail and now work, as in a lasting partial.
+"""Detect flapping vantages, whose tests of a service alternately fail and work.
 
 Theory of operation. A block fails each test of a vantage from its beginning to its end. Where a
 service fails a share of the time, the results of each vantage change again and again, and by
@@ -46,7 +46,7 @@ CellShares = Mapping[AffectedCell, float]  # the cells that flap, with the share
 
 
 class UsualFlapping(Protocol):
-    """What flaps in a country of other services. Implemented by OtherServices."""
+    """Flapping of other services in a country. Implemented by OtherServices."""
 
     def failing_rate(self, scope: Scope) -> float:
         """Return which share of the fresh votes on other services fails in a cell."""
@@ -59,7 +59,7 @@ class UsualFlapping(Protocol):
 
 @dataclass(slots=True)
 class RecentTests:
-    """The latest tests of one vantage since its first failure, the newest in the lowest bit."""
+    """Latest tests of a vantage since its first failure, the newest in the lowest bit."""
 
     bits: int = 0  # 1 is a failure
     count: int = 0
@@ -103,7 +103,7 @@ class FlappingVantages:
                     del self.tests[pseudonym]
 
     def note_elsewhere(self, *, down: bool, is_blocked: bool) -> None:
-        """Forget the tests of a time in which the service was down elsewhere, once it is over.
+        """Forget the tests during an outage of the service elsewhere, once it is over.
 
         They failed a share of the time everywhere, and those of one city are back last by chance.
 
@@ -140,10 +140,11 @@ class FlappingVantages:
         cells: Collection[AffectedCell],
         first_bad: Mapping[str, ServiceVote],
     ) -> bool:
-        """Return whether an open block holds cells, or confirmed ones all that flaps in them.
+        """Return whether an open block, or confirmed ones together, cover flapping cells.
 
-        A network may have all its vantages in a block that names no network. A second incident
-        there would rest on no failure, and up to version 97 it was an isolation.
+        One open block must contain all the cells, or confirmed ones all that flap in them. A
+        network may have all its vantages in a block that names no network. A second incident there
+        would rest on no failure, and up to version 97 it was an isolation.
         """
         blocks = [episode for episode in episodes if episode.is_open]
         if any(block.contains(cells) for block in blocks):
@@ -159,7 +160,7 @@ class FlappingVantages:
         }
 
     def drop_steady(self, pseudonyms: Iterable[str]) -> None:
-        """Drop the tests of vantages of which they show that they do not flap: a block ended."""
+        """Drop the tests that show vantages not to flap, as after the end of a block."""
         for pseudonym in pseudonyms:
             recent = self.tests.get(pseudonym)
             if recent is not None and recent.count >= _MIN_TESTS and not recent.is_flapping:
@@ -196,7 +197,10 @@ class FlappingVantages:
         return not is_usual and self._failing_share(inside) >= lately + _LASTING_EXCESS
 
     def _do_some_fail_always(self, votes: Collection[ServiceVote], limits: Thresholds) -> bool:
-        """Return whether a part of these fails always, too few for a block: no chance ends it."""
+        """Return whether some vantages always fail, but too few for a block.
+
+        Chance does not end such a failure.
+        """
         count = sum(self.always_fails(vote.witness.nym) for vote in votes)
         least = max(limits.witnesses, _LASTING_SHARE * len(votes))
         return least <= count < limits.confirm_share * len(votes)
@@ -218,7 +222,7 @@ class FlappingVantages:
         return upper_tail(chances, failing + 1) >= 1.0 - _CEASED
 
     def mean_share(self, votes: Collection[ServiceVote]) -> float:
-        """Return which share of their tests vantages failed by chance: not what always fails."""
+        """Return vantages' mean failing share, without those that always fail."""
         shares = [self._share_of(vote) for vote in votes]
         return sum(share for share in shares if share <= _MOST_FAILING) / len(shares)
 
@@ -310,7 +314,7 @@ class FlappingVantages:
         now_us: int,
         limits: Thresholds,
     ) -> bool:
-        """Return whether an episode shares vantages with flapping cells, and its own flap too.
+        """Return whether an episode shares vantages with flapping cells, and flaps too.
 
         By chance one minute of a country that flaps looks like a block of a city. The cells that
         flap a minute later may be all lines, which hold half of that city.

@@ -22,7 +22,7 @@ def find_standing(
     cells: Sequence[AffectedCell],
     now_us: int,
 ) -> BlockingEpisode | None:
-    """Return the confirmed block to which a suspected one belongs; None if it is another one.
+    """Return the confirmed block that includes a suspected one; None if no block does.
 
     Args:
         episodes: Those of the same service and country.
@@ -51,7 +51,7 @@ def join_block(
     cells: tuple[AffectedCell, ...],
     now_us: int,
 ) -> None:
-    """Make a suspected block a phase of one that stands; the earlier onset is that of both."""
+    """Make a suspected block a phase of a standing one; keep the earlier onset."""
     if not standing.contains(cells) or _covers_lifted(standing, cells):
         standing.grow(cells, cells, own.started, now_us)
     if own.started.latest_us < standing.started.latest_us:

@@ -1,13 +1,14 @@
-"""The newest vote of every vantage: whether most of a cell are blocked, or only most in a sample.
+"""Keep the newest vote of every vantage, to test whether most of a cell fails.
 
-Theory of operation. Fresh votes are a sample where tests are rarer than votes are fresh, and half
-of a country is most of a sample by chance, again and again: a block that reached one vantage after
-another was national at 20 of 38. So a cell is named only if most of all its vantages fail. What a
-vantage said before the block says nothing of it: where most fail since one moment, those that did
-not test since then are unknown, and the cell is named as soon as before. Where vantage after
-vantage begins to fail, those that worked since the middle one began do contradict. So do controls
-that fail in the same minutes: a site of a network that delivers for others may fail for a few
-countries, and most failures there are `down`, while tests whose control met another site are not.
+A sample alone may show a majority by chance. Theory of operation. Fresh votes are a sample where
+tests are rarer than votes are fresh, and half of a country is most of a sample by chance, again and
+again: a block that reached one vantage after another was national at 20 of 38. So a cell is named
+only if most of all its vantages fail. What a vantage said before the block says nothing of it:
+where most fail since one moment, those that did not test since then are unknown, and the cell is
+named as soon as before. Where vantage after vantage begins to fail, those that worked since the
+middle one began do contradict. So do controls that fail in the same minutes: a site of a network
+that delivers for others may fail for a few countries, and most failures there are `down`, while
+tests whose control met another site are not.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -64,7 +65,7 @@ class KnownVotes:
     def mostly_fail(
         self, scope: Scope, first_bad: Mapping[str, ServiceVote], now_us: int, limits: Thresholds
     ) -> bool:
-        """Return whether most vantages of a cell fail, of those that say something of the block.
+        """Return whether most of a cell's vantages that were tested since the onset fail.
 
         Args:
             scope: The cell.
@@ -87,7 +88,7 @@ class KnownVotes:
         return sum_votes(count_votes(hits)).share >= limits.confirm_share
 
     def _is_mostly_down(self, scope: Scope, now_us: int, limits: Thresholds) -> bool:
-        """Return whether more fresh failures of a cell were their controls' too than were not.
+        """Return whether most fresh failures in a cell failed at their controls too.
 
         Then the service fails, or a part of it that serves this place, and controls see the rest.
         """
@@ -115,7 +116,7 @@ class KnownVotes:
         now_us: int,
         limits: Thresholds,
     ) -> tuple[AffectedCell, ...]:
-        """Select suspected cells in which enough fail, though too few of the votes are fresh.
+        """Select suspected cells where enough fail, though too few of the votes are fresh.
 
         Args:
             cells: The suspected cells.

@@ -1,4 +1,4 @@
-"""Lasting failures: a part of a place in which a service fails always, beside others that reach it.
+"""Detect services that always fail for part of a place, while the rest reach them.
 
 Theory of operation. A block by the resolvers of operators does not reach who asks others, and so
 half of a country, or less. That is no majority, which a block is found by, and nothing changes from
@@ -48,13 +48,11 @@ class LastingFailures:
     def find_cells(
         self, blocks: Iterable[BlockingEpisode], rate: float, now_us: int, limits: Thresholds
     ) -> dict[AffectedCell, float]:
-        """Find the cells in which a third of the vantages or more fail always, with their share.
+        """Find cells where a third of vantages or more always fail, with their shares.
 
-        Args:
-            blocks: The confirmed blocks of the service here. One that is no partial explains them.
-            rate: The failing rate of the service in other countries.
-            now_us: The end of the bin.
-            limits: The thresholds.
+        Args: blocks: The confirmed blocks of the service here. One that is no partial explains
+        them. rate: The failing rate of the service in other countries. now_us: The end of the bin.
+        limits: The thresholds.
         """
         if len(self.first_bad) < limits.votes or any(b.kind is not _PARTIAL for b in blocks):
             return {}
@@ -80,13 +78,13 @@ class LastingFailures:
         }
 
     def _is_partial(self, cell: AffectedCell, rate: float, limits: Thresholds) -> bool:
-        """Return whether enough fail of a cell, more than elsewhere, and too few for a block."""
+        """Return whether more of a cell fail than elsewhere, but too few for a block."""
         usual = max(rate, self.usual.failing_rate(cell.scope))
         is_many = cell.votes * cell.share >= limits.votes and has_lines(cell, limits)
         return is_many and usual + MIN_EXCESS <= cell.share < limits.confirm_share
 
     def _select_failing(self, now_us: int, limits: Thresholds) -> set[str]:
-        """Select those that always fail since one time, as by a block: hardly one does by chance.
+        """Select vantages that always fail since one time, which hardly happens by chance.
 
         They worked before, and have told lately that they fail.
         """
@@ -111,7 +109,7 @@ class LastingFailures:
         return newest is not None and now_us - newest.at_us <= _KNOWN_US
 
     def _do_others_work(self, names: Collection[str]) -> bool:
-        """Return whether most of these reach another service, and did; True if none is tested.
+        """Return whether most vantages reach another service; True if none is tested.
 
         Where a resolver that failed for all names is back, others are tested first.
         """
@@ -132,7 +130,7 @@ class LastingFailures:
     def drop_doubted(
         self, cells: Mapping[AffectedCell, float], doubts: Container[str]
     ) -> dict[AffectedCell, float]:
-        """Drop the cells of which a vantage that always fails may do so for another reason."""
+        """Drop cells with an always failing vantage that may fail for another reason."""
         doubted = [
             failure.witness.place
             for name, failure in self.first_bad.items()

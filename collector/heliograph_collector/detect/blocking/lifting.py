@@ -1,4 +1,4 @@
-"""Lifting of a block: the cells in which a service works again while the block lasts elsewhere."""
+"""Find the cells where a block was lifted while it lasts elsewhere."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def find_lifting(
     now_us: int,
     limits: Thresholds,
 ) -> PhaseChange | None:
-    """Find the cells in which a block was lifted; None if it lasts everywhere, or ends everywhere.
+    """Find the cells where a block was lifted; None if it lasts or ends everywhere.
 
     Most vantages of a cell that failed work again. What was tested since then in the rest fails
     still, as in no end of a whole block, and what was tested in the cell works.

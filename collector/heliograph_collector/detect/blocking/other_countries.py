@@ -70,7 +70,7 @@ class OtherCountries:
         return len(partly) >= max(_MIN_COUNTRIES, _MOST_COUNTRIES * len(known))
 
     def mostly_fail_like(self, episode: BlockingEpisode) -> bool:
-        """Return whether nearly all of these countries fail in the same way, since whenever."""
+        """Return whether nearly all countries fail in the same way, at any time."""
         cause = (episode.layer, episode.method)
         limits = self.limits
         shares = []
@@ -111,7 +111,7 @@ class OtherCountries:
     def _list_alike(
         self, episode: BlockingEpisode, country: CountryVotes
     ) -> list[tuple[VantageRef, bool]]:
-        """List the established vantages of a country, and whether each of them fails alike.
+        """List a country's established vantages, and whether each fails alike.
 
         For some a part of a delivery network works now and then, so that where it began alike it
         is alike for as long as it fails.

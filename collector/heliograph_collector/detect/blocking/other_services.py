@@ -1,4 +1,4 @@
-"""Votes of the same country on other services: how much fails there of whatever service.
+"""Measure how much the other services of a country fail.
 
 Theory of operation. What is congested, or a resolver that fails, fails tests of all services alike,
 each by chance. A block fails one service, and leaves the rest as it was, at the same vantages in
@@ -131,7 +131,7 @@ class CountryTests:
 
 @dataclass(frozen=True, slots=True)
 class OtherServices:
-    """What fails of the other services of a country."""
+    """Failing rates of a country's services other than the judged one."""
 
     service: str
     tests: CountryTests
@@ -154,7 +154,7 @@ class OtherServices:
         return max(self.failing_rate(scope), self.flapping_share(scope))
 
     def clearing_rate(self, scope: Scope, *, has_stayed: bool) -> float:
-        """Return the failing rate that is no block any more, which tests of a day do not know.
+        """Return the failing rate at which a block is over; 0.0 for tests of a day.
 
         Args:
             scope: The cell.
@@ -185,7 +185,7 @@ class OtherServices:
         return chance[int(rank * (len(chance) - 1))] if chance else 0.0
 
     def flapping_share(self, scope: Scope) -> float:
-        """Return which share of its latest tests the median other service failed by chance."""
+        """Return the share of recent tests that the median other service fails by chance."""
         shares = self.tests.flapping_shares(scope)
         others = [share for service, share in shares.items() if service != self.service]
         return median_low(others) if others else 0.0
@@ -230,7 +230,7 @@ def _list_wider(scope: Scope) -> list[Scope]:
 
 
 def _find_rate(failed: Sequence[bool]) -> float:
-    """Return which share of a service's tests fails, since the moment that explains them best.
+    """Return the failing share of a service's tests since the likeliest change.
 
     One moment between works and fails is compared with failures by chance; all are as likely.
     """

@@ -1,4 +1,4 @@
-"""Reopening of a block: what returns soon after its end, in the same cells and way.
+"""Reopen a block when it returns soon after its end, in the same cells and way.
 
 A state may lift a block for minutes of each hour, and a service that changes its addresses works
 until these are blocked too. That is one block with openings, not an incident for each of its parts.
@@ -79,7 +79,7 @@ def confirm_block(
 def _find_interrupted(
     episodes: Iterable[BlockingEpisode], own: BlockingEpisode, cells: Sequence[AffectedCell]
 ) -> BlockingEpisode | None:
-    """Return the block that a new one continues after an opening; None if it is another one.
+    """Return the block that a new one continues after an opening; None if none does.
 
     It ended within `wary_s`, and most of it is blocked again by the same layer and method.
     """
@@ -113,7 +113,7 @@ def _resume(
 
 
 def _is_same_place(parts: Sequence[AffectedCell], cells: Sequence[AffectedCell]) -> bool:
-    """Return whether cells hold all of a block, or lie in it and have most of its votes."""
+    """Return whether cells hold a whole block, or lie in it and have most votes."""
     if all(_is_inside(part, cells) for part in parts):
         return True
     votes = sum(part.votes for part in parts)

@@ -33,7 +33,7 @@ _OWN_SHARE = 0.8  # of the walled links of a country, in one network
 
 @dataclass(slots=True)
 class LinkTests:
-    """How many of a vantage's latest tests could not tell, and could."""
+    """Weights of a vantage's latest tests without and with a result."""
 
     country: str
     asn: int

@@ -1,4 +1,4 @@
-"""What the rest of the world says of a service, as one country is compared with it.
+"""Compare a service's failures in one country with the rest of the world.
 
 Theory of operation. A service that fails in half of the other countries is down, and its failures
 here are no block. But a block that stands elsewhere says nothing of failures that began here long
@@ -33,7 +33,7 @@ VotesByCountry = Mapping[str, Sequence[ServiceVote]]
 
 @dataclass(slots=True)
 class WorldCounts:
-    """The votes of all countries on one service, counted for the comparison of one of them."""
+    """Votes of all countries on one service, counted to compare one country."""
 
     votes: VotesByCountry
     by_country: Mapping[str, VoteCount]
@@ -107,7 +107,7 @@ class WorldComparison:
         return WorldCounts(votes, every, established)
 
     def _find_last_worked(self, home: str) -> int:
-        """Return until when a country, and most of those that fail there, worked; 0 is unknown."""
+        """Return when a country and most of its failing vantages last worked; 0: unknown."""
         own = self.countries[home]
         worked_us = [
             own.last_good.get(vote.witness.nym, 0)

@@ -1,4 +1,7 @@
-"""Batteries: whether a country falls as in a power failure, in which masts have batteries."""
+"""Recognize power failures by the order in which lines and mobile networks fail.
+
+Lines fail with the grid; masts have batteries, so phones fail later and one after another.
+"""
 
 import math
 from bisect import bisect_right
@@ -18,11 +21,12 @@ _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
 
 
 def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool:
-    """Return whether since a time lines went first, and then each network's phones by turns.
+    """Return whether lines fell first, then the phones of each network one by one.
 
-    They go with their masts; an order cuts a network's phones at one time. Nor did lines go
+    Only silences since `since_us` count, including those of vantages that are back. Phones fail
+    with their masts; an order cuts all phones of a network at one time. Lines must not have fallen
     operator by operator: a grid takes regions, and a state that orders one operator after another
-    may come to the phones last. Who is back counts too.
+    may come to the phones last.
     """
     fallen = [v for v in vantages if v.lost_us >= since_us and not _was_brief(v)]
     lost_us: defaultdict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,7 @@
-"""Counts of a country's cells against their habit, and whether chance explains them."""
+"""Count the vantages of each cell, and compare the counts with the cell's habit.
+
+A count also shows whether chance explains the silences.
+"""
 
 import math
 from collections import Counter, defaultdict
@@ -45,7 +48,7 @@ VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
 
 @dataclass(slots=True)
 class CellCount:
-    """The vantages of a cell that are here or silent, less those that an outage explains."""
+    """Counts of live and silent vantages of a cell, without silences in an outage."""
 
     size: int = 0  # vantages that are known
     silent: int = 0
@@ -118,7 +121,7 @@ class CellTest:
         return self.usual.middle if earlier is None else min(self.usual.middle, earlier)
 
     def _may_be_night(self) -> bool:
-        """Return whether as many as in the darkest of earlier nights may be gone by chance."""
+        """Return whether chance explains as many absent as in the darkest earlier night."""
         if self._lowest > DARK_SHARE or self.have_stayers_gone:
             return False
         chance = 1.0 - self._lowest
@@ -229,7 +232,10 @@ def is_absent(vantage: VantagePresence) -> bool:
 
 
 def _is_explained(vantage: VantagePresence, outages: Iterable[OutageEpisode]) -> bool:
-    """Return whether one of these explains its silence; a block those by its carriers alone."""
+    """Return whether one of these outages explains the vantage's silence.
+
+    A block of a way to the collector explains only the vantages that use that way.
+    """
     carrier = vantage.lost_by if vantage.is_silent else vantage.witness.carrier
     return any(outage.explains((carrier,)) for outage in outages)
 
@@ -276,10 +282,11 @@ def _list_wide(place: VantageLocation) -> tuple[Scope, ...]:
 
 
 def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
-    """Return the country, and the cells of one dimension that all but data centers are in.
+    """Return the country, and a lone network or access that all its people share.
 
-    A country falls in two networks or more, so one that has a single one falls as that. Where all
-    have lines and a data center lives, these fall, and not the country.
+    A national fall needs two networks or more, so a country with a single network falls as that
+    network. Where all people have lines and a data center lives, the lines fall, and not the
+    country.
     """
     counted = [at for at, members in places.items() if members]
     people = [at for at in counted if at.access != "hosting"]
@@ -292,7 +299,7 @@ def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
 def select_tested(
     counts: Mapping[Scope, CellCount], whole_cells: Collection[Scope], limits: Thresholds
 ) -> dict[Scope, CellCount]:
-    """Select the cells with enough vantages: of those that are the whole country fewer suffice."""
+    """Select cells with enough vantages; cells of the whole country need fewer."""
     return {
         scope: count
         for scope, count in counts.items()

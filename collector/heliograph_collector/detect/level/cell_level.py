@@ -35,7 +35,7 @@ class CellLevel:
     usual: UsualLevel | None = None  # in the current step
 
     def sample(self, share: float, step: int, cut_step: int | None) -> None:
-        """Take a share; steps that have ended enter the habit, but those with a cut in them.
+        """Record a share; add completed steps to the habit, except steps with a cut.
 
         Args:
             cut_step: Since which the country has a cut that is not over; None if there is none.
@@ -53,17 +53,17 @@ class CellLevel:
         self.share = share
 
     def had_quiet_day(self, before_us: int) -> bool:
-        """Return whether the day before a time, and its night, are known and never were dark.
+        """Return whether the day and night before a time are known and were never dark.
 
-        Who does not switch off at night does not in the next one either.
+        People who did not switch off in one night do not do so in the next one either.
         """
         shares = self._list_day(before_us)
         return len(shares) == _STEPS_A_DAY and min(shares) >= QUIET_SHARE
 
     def find_most_away(self, before_us: int, size: int) -> float | None:
-        """Return the largest share that may be away by habit; None without a whole day known.
+        """Return the largest share that may be absent by habit; None without a full day.
 
-        It is what the darkest time of the day before shows, with nineteen chances of twenty.
+        It is what the darkest time of the day before shows, with a probability of 95 %.
         """
         shares = self._list_day(before_us)
         if len(shares) < _STEPS_A_DAY:
@@ -82,14 +82,14 @@ class CellLevel:
         return [share for share in values if share is not None]
 
     def _find_step(self, at_us: int) -> int:
-        """Return the index of a time's step in the habit, to which the current one is no part."""
+        """Return the index of a time's step in the habit, which lacks the current step."""
         return len(self.habit.values) - max(0, self.step - at_us // STEP_US)
 
     def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
-        """Note since when the country has a cut, and whether it may share vantages with the cell.
+        """Record the first step of the country's cut, and whether it may touch the cell.
 
-        Vantages that are not back at its end are no new fall. A cell of which a cut explains all
-        silences has no samples.
+        Vantages that are not back at its end are no new fall. A cell has no samples while a cut
+        explains all its silences.
         """
         if self.is_cut and not is_here:
             self.well_us = now_us
@@ -133,10 +133,10 @@ def _find_usual(habit: LevelHabit) -> UsualLevel | None:
 
 
 def _is_cut_hour(habit: LevelHabit) -> bool:
-    """Return whether cuts were confirmed at this time of day, and it was never dark before them.
+    """Return whether confirmed cuts, and no earlier dark days, mark this time of day.
 
-    A curfew comes each night, more or less suddenly. A night of it that could not be confirmed
-    would else be the habit that explains all later ones.
+    A curfew comes each night, more or less suddenly. Without this test, a night of it that could
+    not be confirmed would be the habit that explains all later ones.
     """
     days = list(enumerate(habit.list_days()))
     cut = [number for number, (_, is_cut) in days if is_cut]

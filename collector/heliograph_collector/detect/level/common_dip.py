@@ -1,4 +1,4 @@
-"""A source that falls in nearly all countries at once: it failed itself, wholly or in part.
+"""Detect a dip of nearly all countries at once, which is a fault of the source.
 
 Theory of operation. A prober or a monitor that is lost takes its share of every country, often not
 half of it. Where four fifths of at least four countries have less than nine tenths of what is
@@ -29,7 +29,7 @@ _RECENT_STEPS = 4  # quarters of an hour
 
 
 def find_common_share(shares: Sequence[float]) -> float:
-    """Return what a source has left everywhere, by the shares of its countries; 1.0: it works."""
+    """Return the share that a source still measures everywhere; 1.0 if it works."""
     ordered = sorted(shares)
     numerator, denominator = _MOST
     index = -(-len(ordered) * numerator // denominator) - 1
@@ -39,7 +39,7 @@ def find_common_share(shares: Sequence[float]) -> float:
 
 
 def correct_value(value: float | None, usual: float | None, common: float) -> float | None:
-    """Return the value as if the source had all; None where it tells nothing of the country."""
+    """Return the value as if the source worked; None if it shows nothing here."""
     if common == 1.0 or value is None:
         return value
     if usual is None or common < _DEAD or value >= _APART * common * usual:
@@ -48,7 +48,7 @@ def correct_value(value: float | None, usual: float | None, common: float) -> fl
 
 
 def is_common_mode(others: Sequence[CellLevel]) -> bool:
-    """Return whether the median of the other countries has fallen: the collector is at fault."""
+    """Return whether the median other country fell, so that the collector is at fault."""
     fallen = [1.0 - cell.share for cell in others]
     return len(fallen) > 1 and median(fallen) >= THRESHOLDS.witness_share * 2
 

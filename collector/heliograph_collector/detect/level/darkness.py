@@ -1,4 +1,4 @@
-"""Darkness: whether so many are silent in a cell, for so long, that no habit explains it."""
+"""Decide whether a cell is so dark for so long that no habit explains it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -83,7 +83,7 @@ def _exceeds_habit(
 
 
 def _is_more(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
-    """Return whether chance does not make so many hits of groups, each with its usual share."""
+    """Return whether chance does not explain the hits, given each group's usual share."""
     chances = [share for votes, share in groups for _ in range(round(votes.votes))]
     return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= chance
 

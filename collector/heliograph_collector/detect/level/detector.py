@@ -152,7 +152,7 @@ class LevelEpisode:
 
 
 class LevelDetector:
-    """The incremental detector, which reads levels in order of the ends of their steps."""
+    """Incremental detector that reads levels in order of the ends of their steps."""
 
     def __init__(self, last_us: Mapping[tuple[str, Scope], int] | None = None) -> None:
         """Create a detector.
@@ -335,7 +335,7 @@ def _publisher(source: str) -> str:
 
 
 def _is_later_night(reading: LevelReading, test: DropTest) -> bool:
-    """Return whether people who now sleep at other hours could explain how far a level fell.
+    """Return whether a change of sleeping hours could explain how far a level fell.
 
     They do not fall asleep in one hour, and what answers while they sleep still does.
     """

@@ -81,7 +81,10 @@ def _is_power_failure(
     at_home: Sequence[VantagePresence],
     limits: Thresholds,
 ) -> bool:
-    """Return whether lines fail as by a grid, beside phones of their cell or of all the country."""
+    """Return whether lines fail as in a power failure, beside phones.
+
+    The phones are those of the same cell or of the whole country.
+    """
     if confounders.is_power_failure((part,), fallen, limits):
         return True
     is_like = confounders.is_power_failure((part,), at_home, limits)
@@ -95,7 +98,7 @@ def _have_people_left(
     since_us: int,
     sample: Sample,
 ) -> bool:
-    """Return whether people leave, some of whom say goodbye, in the country and in a cell of it."""
+    """Return whether people leave with goodbyes, in the country and in its cell."""
     presence = sample.presence
     home = presence.list_inside(Scope(scope.country))
     gone = [vantage for vantage in at_home if vantage.is_silent]

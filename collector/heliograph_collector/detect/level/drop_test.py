@@ -127,14 +127,14 @@ class DropTest:
         return value < _LOW_SHARE * min(usual.middle, weekday)
 
     def _weigh(self, value: float, usual: UsualLevel) -> float:
-        """Return how much a value that is below adds to the score, 0 if the spread explains it."""
+        """Return the score of a value below the usual; 0 if the spread explains it."""
         if value < _HALF * usual.lowest:
             return _MOST - _DRIFT
         distance = (usual.middle - value) / usual.spread
         return max(0.0, min(distance, _MOST) - _DRIFT)
 
     def _weekend_share(self) -> float:
-        """Return what people may leave of a level on a first weekend, by how it swings by day."""
+        """Return the share of a level that may remain on a first weekend, by daily swing."""
         return math.sqrt(self.habit.measure_swing())
 
     def _raise_stage(self, value: float, usual: UsualLevel) -> None:

@@ -1,4 +1,4 @@
-"""Suspected falls of a level, and their place beside the outages of the burst channel."""
+"""Suspected falls of a level, and how they combine with outages of bursts."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class LevelFall:
 
 
 def join_channels(outages: Sequence[Incident], falls: Sequence[Incident]) -> list[Incident]:
-    """Return outages and falls, without falls that an outage or a wider fall tells as well."""
+    """Return outages and falls, without falls inside an outage or a wider fall."""
     live = [outage for outage in outages if outage.state is not IncidentState.WITHDRAWN]
     open_falls = [fall for fall in falls if fall.state is not IncidentState.WITHDRAWN]
     own_falls = [

@@ -92,15 +92,19 @@ class LevelHabit:
         )
 
     def _find_weekday_lowest(self) -> float | None:
-        """Return the lowest value of this weekday; of three weeks or more one may be an outage."""
+        """Return the lowest value of this weekday; None if unknown.
+
+        Of `_OUTLIER_WEEKS` weeks or more, the lowest may be an outage and is left out.
+        """
         weeks = [list(self._values_near(7 * week)) for week in range(1, _WEEKS + 1)]
         lowest = sorted(min(week) for week in weeks if week)
         return lowest[len(lowest) >= _OUTLIER_WEEKS] if lowest else None
 
     def list_days(self) -> Iterator[tuple[float | None, bool]]:
-        """Yield of each earlier day, the newest first, its lowest value about this time of day.
+        """Yield the lowest value near this time of day for each day, the newest first.
 
-        Beside it whether some were left out: the cell was cut off. None: all, or not known yet.
+        The flag beside it is True if some values are missing because the cell was cut. The value is
+        None if all are missing, or none is known yet.
         """
         for days in range(1, _DAYS + 1):
             values = list(self._slots_near(days))
@@ -112,7 +116,7 @@ class LevelHabit:
         return _measure_swing(self.values[-self._steps_a_day :])
 
     def measure_usual_swing(self) -> float:
-        """Return the same of the middle one of the days before the last, which may be a fall."""
+        """Return the median swing of the days before the last, which may be a fall."""
         days = self._list_past_days()
         return median(map(_measure_swing, days)) if days else self.measure_swing()
 

@@ -1,4 +1,4 @@
-"""Local time of a country, as far as it says whether people are likely to switch off."""
+"""Estimate from a country's local time whether people are likely to switch off."""
 
 from functools import cache
 from importlib.resources import files
@@ -21,12 +21,12 @@ def is_busy_hour(country: str, at_us: int) -> bool:
 
 
 def is_waking_hour(country: str, at_us: int) -> bool:
-    """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
+    """Return whether hardly anybody sleeps at this local time; False if unknown."""
     return _find_hour(country, at_us) in WAKING_HOURS
 
 
 def is_night_hour(country: str, at_us: int) -> bool:
-    """Return whether lines may dial in again at this local time; False for an unknown country."""
+    """Return whether lines may reconnect at this local time; False if unknown."""
     return _find_hour(country, at_us) in _NIGHT_HOURS
 
 

@@ -1,4 +1,4 @@
-"""Whether people who sleep may be what fell silent, by the nights that a cell has had.
+"""Decide from a cell's earlier nights whether the silent may be asleep.
 
 Theory of operation. By day few switch off, so the burst channel and the darkness of a fall decide.
 At other hours a burst that may become a national outage, and a fall, are nights while chance
@@ -58,7 +58,7 @@ def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int)
 
 
 def is_rare(nights: Sequence[float], count: CellCount) -> bool:
-    """Return whether a night is so dark that who slept in the one before tells more than it."""
+    """Return whether so many are absent that such a night is rarer than RARE_CHANCE."""
     return bool(nights) and compute_chance(nights, count.silent, count.size) <= RARE_CHANCE
 
 
@@ -68,7 +68,7 @@ def is_small(test: CellTest, sample: Sample) -> bool:
 
 
 def list_nights(cell: CellLevel, country: str, before_us: int, now_us: int) -> list[float]:
-    """List the shares of a cell that were away in the nights before a time; by day, by day."""
+    """List the absent shares of a cell's earlier nights; by day, of earlier days."""
     is_day = is_busy_hour(country, now_us) or is_waking_hour(country, now_us)
     return cell.list_nights(before_us, is_day=is_day)
 

@@ -1,4 +1,4 @@
-"""Nights: by what chance so many people are away, as far as the nights before show.
+"""Compute the chance that so many people are absent, given the nights before.
 
 Theory of operation. In a country of n people k are silent. They may sleep: how many do so in a
 night is known of m nights. A darkest night of them is no bound, as three nights of twelve people,
@@ -36,7 +36,7 @@ _WEEK = 7  # days, which are of each kind
 
 
 def list_nights(values: Sequence[float | None], before: int, *, is_day: bool) -> list[float]:
-    """List the largest shares that were away for an hour, of each whole day before a step.
+    """List the largest share absent for an hour, of each full day before a step.
 
     Args:
         values: The lowest shares that were here, of each step until now; None: unknown.
@@ -55,7 +55,7 @@ def list_nights(values: Sequence[float | None], before: int, *, is_day: bool) ->
 
 
 def compute_chance(nights: Sequence[float], silent: int, size: int) -> float:
-    """Return the chance that so many of a size are away in a night, after the shares of others."""
+    """Return the chance that `silent` of `size` are absent, given earlier nights."""
     if size > _MOST:  # as alike as people are, more of them tell nothing more
         return compute_chance(nights, math.ceil(silent * _MOST / size), _MOST)
     weight = len(nights) * size / (1.0 + (size - 1) * _ALIKE)

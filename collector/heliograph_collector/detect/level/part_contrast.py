@@ -1,4 +1,4 @@
-"""Whether a part of a country falls no further than its other parts do.
+"""Decide whether a part of a country falls no further than its other parts do.
 
 Theory of operation. On a feast, or on the evening after the clocks change, people of a whole
 country are away at an hour at which they never were. Where about six tenths of them are, chance
@@ -31,7 +31,7 @@ _LEAST_RATE = 0.05  # of people who go in such a time
 def falls_with_others(
     scope: Scope, fallen: Sequence[VantagePresence], sample: Sample, since_us: int
 ) -> bool:
-    """Return whether chance makes so many silences of a part, where others of its country fall.
+    """Return whether chance explains a part's silences, given the rest's losses.
 
     Args:
         fallen: Its vantages that are here, or fell silent since `since_us`.
@@ -46,7 +46,7 @@ def falls_with_others(
 
 
 def is_gone_beside_others(scope: Scope, sample: Sample, since_us: int) -> bool:
-    """Return whether nearly all of a part went in a time in which hardly any others did.
+    """Return whether nearly all of a part fell while hardly any others did.
 
     Its country may fall for longer, by habit or by another event, which took some of the part too.
     """

@@ -1,4 +1,4 @@
-"""Level channel of a collector: the share of known vantages that are here, cell by cell.
+"""Detect falls of the share of known vantages that are live, cell by cell.
 
 Theory of operation. Every two minutes, in a country in which something changed, the share of the
 established vantages that are live is compared with the habit of the same cell at this time of day.
@@ -157,7 +157,9 @@ class PresenceLevels:
     def may_be_habit(
         self, presence: PresenceTracker, country: str, burst_us: int, now_us: int
     ) -> bool:
-        """Return whether people who switch off may explain a burst; this channel decides then.
+        """Return whether people switching off may explain a burst.
+
+        If they may, this channel decides instead of the burst channel.
 
         Args:
             burst_us: The first silence of the burst.
@@ -166,7 +168,7 @@ class PresenceLevels:
         return may_be_habit(cell, presence, country, burst_us, now_us)
 
     def is_falling(self, country: str) -> bool:
-        """Return whether a cell has fallen, or did at the last sample: nothing more may come.
+        """Return whether any cell of a country is falling, or is dark already.
 
         So has a dark cell of which nothing is usual yet. One that is low falls by lasting, and
         where most of a country sleep they may not be back in the morning.
@@ -222,7 +224,7 @@ class PresenceLevels:
         return not is_named and not is_gone_beside_others(scope, sample, cell.well_us)
 
     def _narrow_country(self, fall: LevelFall | None) -> LevelFall | None:
-        """Let a part whose fall explains that of its country have its name: it is one incident."""
+        """Give the country's incident to a part whose fall explains the country's."""
         country = self.cells.get(Scope(fall.scope.country)) if fall else None
         wider = country.fall if country else None
         if fall is None or wider is None or wider.narrower != (fall.scope,):

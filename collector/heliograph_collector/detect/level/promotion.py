@@ -1,4 +1,4 @@
-"""Promotion of a confirmed fall: it becomes an outage, or an open outage grows to it."""
+"""Promote a confirmed fall: create an outage, or grow an open one to include it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _TOLD_SHARE = 0.5  # of its time, in which another outage told of a fall that is
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedFall:
-    """A confirmed fall, the votes of its cell, and the vantages that are here or fell silent."""
+    """Confirmed fall, the votes of its cell, and its live or newly silent vantages."""
 
     fall: LevelFall
     part: AffectedCell
@@ -121,7 +121,7 @@ class ConfirmedFall:
 def _select_later(
     outside: Sequence[VantagePresence], outage: OutageEpisode, limits: Thresholds
 ) -> Sequence[VantagePresence]:
-    """Select those outside an outage that fell after its last step, if they are most of them.
+    """Select vantages outside an outage that fell after its last step; all if few did.
 
     A step reaches a few beyond its cells, which are too few for cells of their own. They would date
     by hours ago what the others lost since, and make one step of two.
@@ -133,7 +133,7 @@ def _select_later(
 
 
 def list_power_failures(outages: Iterable[OutageEpisode], fall: LevelFall) -> list[OutageEpisode]:
-    """List the open outages whose places a fall shares, and which may be power failures.
+    """List open outages that may be power failures in the places of a fall.
 
     The first comes first. Masts have batteries for hours, and lines none.
     """
@@ -181,7 +181,7 @@ def promote_falls(
 def select_untold(
     new: Iterable[OutageEpisode], outages: Sequence[OutageEpisode]
 ) -> list[OutageEpisode]:
-    """Select the new outages that are open, and those found over of which no burst told."""
+    """Select new outages that are open, or over and not covered by another outage."""
     return [
         outage
         for outage in new
@@ -190,7 +190,7 @@ def select_untold(
 
 
 def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
-    """Return whether an outage told of the place and of most of the time of one that is over.
+    """Return whether an outage covers the place and most of the time of a past one.
 
     A cut of minutes as a night began says nothing of the night.
     """
@@ -209,7 +209,7 @@ def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
 def confirm_cuts_in_faults(
     outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> None:
-    """Confirm falls that were held for a fault of ours and are dark now that it is over."""
+    """Confirm falls held for a fault of the collector that stay dark after it."""
     for outage in outages:
         if outage.method == METHOD and outage.held == (HoldReason.COMMON,):
             inside = [v for part in outage.parts for v in presence.list_inside(part.scope)]

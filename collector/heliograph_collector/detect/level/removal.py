@@ -1,4 +1,4 @@
-"""Whether vantages went so slowly that people may have left, or removed the app from phones.
+"""Decide whether a slow fall is people leaving or removing the app from phones.
 
 Theory of operation. The slowest cuts known have taken nine tenths after four hours (Iran 2019 and
 2026). An app that a store withdraws, or that people are asked to remove, goes from phones over a
@@ -28,7 +28,7 @@ _PART_SHARE = 0.1  # … and of a part of a country of which so many do; assumed
 
 
 def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: int) -> bool:
-    """Return whether those of a cell that fell silent in a day may have been removed from phones.
+    """Return whether a cell's silent phones may be removals of the app.
 
     Of a slow fall some were gone when it was first seen, so the whole day counts. What has fallen
     for longer than that has lost its first ones from sight.

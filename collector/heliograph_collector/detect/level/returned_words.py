@@ -1,4 +1,4 @@
-"""Returned words: people who are back from a fall tell that their links were dead in it.
+"""Confirm falls by returned agents that measured dead links during the fall.
 
 At night most of a country may sleep, and until its nights are known nothing tells that from a cut.
 But those who are back do: a machine that sleeps measures nothing, and one whose own line failed is

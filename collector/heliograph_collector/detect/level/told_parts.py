@@ -15,7 +15,7 @@ _FOLLOWING_US = HOUR_US  # after a part is confirmed, in which the others may fo
 
 
 def is_told_by_parts(fall: LevelFall, sample: Sample) -> bool:
-    """Return whether outages explain what is silent of a fall, and the others do not follow."""
+    """Return whether outages explain a fall's silences, and the others stay."""
     return (fall.is_told or _have_lasted(sample)) and _is_explained(fall, sample)
 
 
