@@ -1,4 +1,4 @@
-"""Amendments: what late data show of incidents that the live detector has, or has missed. Pure.
+"""Amend incidents that the live detector has or missed, by late data. Pure.
 
 The live detector does not change. Its incidents are amended before they are written. Of a judge
 that is minutes behind it has few votes, or none: what it only suspects, and what it never sees end,
@@ -106,6 +106,6 @@ def _amend(incident: Incident, amendment: Incident, *, is_failing: bool) -> Inci
 
 
 def _is_later(incident: Incident, amendment: Incident) -> bool:
-    """Return whether a live incident began again after the end that an amendment shows."""
+    """Return whether a live incident began again after the end in an amendment."""
     over_us = amendment.closed_us or 0
     return any(turn.seen_us > over_us for turn in incident.turns)

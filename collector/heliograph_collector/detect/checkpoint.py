@@ -53,7 +53,7 @@ def save_state(folder: Path, engine: DetectorEngine) -> SavedState:
 
 
 def age_other_states(folder: Path, newest: SavedState) -> None:
-    """Make the newest state the youngest file, where a wrong clock wrote others. Raises OSError."""
+    """Make the newest state the youngest file, despite wrong clocks. Raises OSError."""
     modified_ns = newest.file.stat().st_mtime_ns
     for file in folder.glob("*.state"):
         if file != newest.file and file.stat().st_mtime_ns >= modified_ns:

@@ -1,4 +1,4 @@
-"""Lead of the detectors over the clock, which a clock that once ran ahead leaves behind.
+"""Measure and end a lead of the detectors over the clock, as after a clock jump.
 
 While they lead, no minute is closed and no silence found. A lead that lasts `HOLD_US` is ended: the
 detectors begin again at the present time. A clock that is still behind at the start, before NTP
@@ -16,7 +16,7 @@ GAP_REASON = "clock"  # of the coverage gap that it leaves
 
 @dataclass(slots=True)
 class ClockLead:
-    """How far the detectors and the rows that they read are ahead of the clock."""
+    """Lead of the detectors, and of the rows that they read, over the clock."""
 
     lead_us: int = 0
     held_us: int = 0  # how long the last lead has lasted

@@ -142,7 +142,7 @@ class DetectorEngine:
             self.received_us = row.received_us
 
     def _read_unseen_loss(self, pseudonym: str, row: JournalRow, word: Word | None) -> None:
-        """Read an agent's report on a session that another one, by another way, has replaced.
+        """Read an agent's report on a session that one by another way has replaced.
 
         Args:
             word: What it told before this arrival; None of an envelope.
@@ -174,7 +174,7 @@ class DetectorEngine:
         return max(self.silence.fired_us, self.blocking.since_us)
 
     def create_successor(self, gap: CoverageGap) -> "DetectorEngine":
-        """Return an engine without times beyond the end of the gap, which knows who is live.
+        """Return an engine without times after the gap, but with the live vantages.
 
         Learned churn and open candidates are lost, because their times may lie ahead.
         """
@@ -205,11 +205,12 @@ class DetectorEngine:
         return True
 
     def _is_silent(self, vote: ServiceVote) -> bool:
-        """Return whether the vote may be of who fell silent with its place, also until lately.
+        """Return whether the voter may have been silent with its place until lately.
 
-        Who was cut off and is back may bring, as its first word, that nothing answered just now.
-        Where people leave one by one (`level`) they return so. Where all that are here were here
-        before, it is so: an entrance in the country carries sessions, and nothing abroad answers.
+        A vantage that is back from a cut may bring, as its first result, that nothing answered just
+        now. Where people leave one by one (`level`) they return with the same. Where all live
+        vantages were live before, the vote is true: an entrance in the country carries sessions,
+        and nothing abroad answers.
         """
         location = vote.witness.place
         begun_us = [since for scope, since in self._list_silences() if scope.includes(location)]

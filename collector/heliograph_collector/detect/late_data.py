@@ -1,4 +1,7 @@
-"""Late data: past windows to detect again, and the amendments that they make (amendments.py)."""
+"""Select past windows to detect again with late data, and amend their incidents.
+
+See amendments.py.
+"""
 
 import asyncio
 from collections.abc import Iterable, Sequence

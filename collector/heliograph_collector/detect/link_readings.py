@@ -1,4 +1,4 @@
-"""Link readings: the state of an agent's connection at the times of its measurements."""
+"""Read the state of an agent's link at the times of its measurements."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +23,7 @@ _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endp
 
 
 class LinkReading(NamedTuple):
-    """A measurement's start, and whether foreign anchors answered; None: it does not tell."""
+    """Start of a measurement, and whether foreign anchors answered; None if unknown."""
 
     at_us: int
     is_online: bool | None
@@ -32,7 +32,7 @@ class LinkReading(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What an envelope says of its agent's link, perhaps before a loss is noticed."""
+    """Readings of an agent's link in one envelope, perhaps of an unnoticed loss."""
 
     at_us: int
     carrier: str
@@ -55,7 +55,10 @@ class Gap:
 
 
 def read_link_vote(verdict: Verdict) -> VoteValue:
-    """Return the vote of a verdict on anchors: how many of them answer says nothing of the link."""
+    """Return a verdict on anchors as a vote on the link.
+
+    The number of anchors that answer says nothing about the link.
+    """
     is_isolated = verdict.method == VoteValue.ISOLATED
     return VoteValue.ISOLATED if is_isolated else VoteValue(verdict.state)
 
@@ -77,7 +80,7 @@ def read_links(row: JournalRow) -> Iterator[LinkReading]:
 
 
 def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Iterator[OfflineReport]:
-    """Yield what an agent measured when its session broke, before it came by another way.
+    """Yield what an agent measured as its session broke, before it came another way.
 
     Its loss was not noticed, so that no row has it; but the measurement says why it was made.
 
@@ -104,7 +107,7 @@ def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Itera
 
 
 def report_early_word(pseudonym: str, word: Word, moved_us: int) -> Iterator[OfflineReport]:
-    """Yield the same of a word that came by itself, before its agent came by the other way."""
+    """Yield such a report from an envelope that came before its agent's other session."""
     since_us = moved_us - _WORD_US
     told = [r for r in word.readings if r.is_of_loss and since_us <= r.at_us <= moved_us]
     if told:

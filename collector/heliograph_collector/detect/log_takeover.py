@@ -31,11 +31,11 @@ __all__ = [
 
 
 class ForgedLogError(Exception):
-    """The shared alert log has an entry that the leader's key did not sign, or lacks one."""
+    """The shared alert log lacks an entry, or has one without the leader's signature."""
 
 
 class FollowedLog:
-    """The shared alert log as a reader has it, who verifies each entry and writes none."""
+    """Shared alert log of a reader, which verifies every entry and writes none."""
 
     def __init__(self, public: bytes) -> None:
         """Begin before the first entry; `public` is the collector's Ed25519 key."""
@@ -67,7 +67,7 @@ class FollowedLog:
 
 
 def list_own_lines(data: Path) -> list[bytes]:
-    """Return the lines of the log, without one that a crash left incomplete. Raises OSError."""
+    """Return the complete lines of the log, after cutting a torn one. Raises OSError."""
     file = data / LOG_FILE_NAME
     cut_torn_line(file)
     return list(read_lines(file))

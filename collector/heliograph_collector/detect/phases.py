@@ -19,7 +19,7 @@ def lead_with_onset(phases: Sequence[PhaseChange], onset: PhaseChange) -> list[P
 def add_cut(
     phases: Sequence[PhaseChange], onset: PhaseChange, cut: PhaseChange
 ) -> list[PhaseChange]:
-    """Return the phases with a later cut; cells that fell in the step of the latest join it.
+    """Return the phases with a later cut added, or joined to the last step.
 
     Args:
         phases: Those until now; none of an incident of one step.

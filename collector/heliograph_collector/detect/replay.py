@@ -85,9 +85,10 @@ class DoubtfulBeginning:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What the detectors found; `late_votes` came too late for the minute of their measurement.
+    """Incidents and coverage gaps that the detectors found.
 
-    `doubtful` are series of levels of which nothing, or not the beginning, can be judged.
+    `late_votes` came too late for the minute of their measurement. `doubtful` are series of levels
+    of which nothing, or not the beginning, can be judged.
     """
 
     incidents: tuple[Incident, ...]
@@ -300,7 +301,7 @@ class PastRuns:
     def detect(
         self, votes: Iterable[ServiceVote], since_us: int, until_us: int, judged: JudgedCell
     ) -> tuple[Incident, ...]:
-        """Detect blocking in a window as `detect_blocking` does, from the last state that holds.
+        """Detect blocking in a window like `detect_blocking`, from the last valid state.
 
         Args:
             votes: All votes of the window, of its service and of its country.

@@ -1,4 +1,4 @@
-"""Recompute entries of an alert log from the checkpoints and journal rows that they name.
+"""Recompute alert log entries from the checkpoints and journal rows they name.
 
 `reproduce` does it for the log of a data directory: `log verify --again`.
 """

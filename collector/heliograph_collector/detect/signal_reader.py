@@ -204,7 +204,7 @@ class SignalReader:
             self.words[pseudonym] = Word(row.received_us, row.carrier, fresh[:_WORD_READINGS])
 
     def _read_early_word(self, pseudonym: str, word: Word, now_us: int) -> Iterator[VantageSignal]:
-        """Yield what an agent told after its last heartbeat and before the loss was noticed.
+        """Yield what an agent reported between its last heartbeat and its noticed loss.
 
         No margin is needed, because an agent uses another way only when its session has ended.
         """
@@ -294,7 +294,10 @@ def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
 
 
 def _dated_name(prefix: str) -> str:
-    """Return the name of a line if it says its day: before, that of a loss was the arrival's."""
+    """Return a line's name if it contains its day, else "".
+
+    Earlier versions wrote the arrival's name, without a day, to a loss.
+    """
     return prefix if read_day(prefix) else ""
 
 
@@ -305,7 +308,7 @@ def _parse_hello(row: JournalRow) -> Hello:
 
 
 def _is_here(carrier: str, readings: Iterable[LinkReading], at_us: int) -> bool:
-    """Return whether an agent without a session sent, by itself, what it has just measured."""
+    """Return whether an agent without a session sent a fresh measurement itself."""
     is_posting = carrier not in _RELAYED_CARRIERS | {"session"}
     return is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US
 

@@ -47,7 +47,7 @@ class OtherRows:
 
 
 def _do_others_work(counts: Collection[VoteCount]) -> bool:
-    """Return whether the services work that are not blocked themselves, and these are some."""
+    """Return whether the services that are not blocked themselves work, if any."""
     clear = VoteCount()
     blocked = 0
     for count in counts:

@@ -33,7 +33,7 @@ _CONFIDENCE = 0.3  # while it may be chance
 
 
 def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> Incident:
-    """Return the incident as confirmed once its failures are no chance, or as suspected.
+    """Confirm an incident once its failures are no chance, or keep it suspected.
 
     Args:
         incident: A block, with the bracket of its onset.

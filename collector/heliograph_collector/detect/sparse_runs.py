@@ -1,4 +1,4 @@
-"""Runs of failing rows in one network, which tell of a block before five rows have failed.
+"""Detect blocks from runs of failing rows in a network, before five have failed.
 
 Theory of operation. A row's voter never returns, so the rows of the hours before an onset stand
 against a block for as long as they count. A run begins with a failing row, and each row that
@@ -143,7 +143,7 @@ def _join_networks(cells: Mapping[Cell, Sequence[ServiceVote]]) -> dict[Cell, li
 
 
 def add_runs(incidents: Iterable[Incident], runs: Iterable[FailingRun]) -> list[Incident]:
-    """Add the runs of a service to its incidents; those that tell of the same block become one."""
+    """Add a service's runs to its incidents; merge those of the same block."""
     merged = list(incidents)
     for run in runs:
         same = next((i for i, other in enumerate(merged) if _is_same(run, other)), None)
@@ -250,7 +250,7 @@ class _CellRuns:
         return min(rate, 0.5 * THRESHOLDS.p_bad)
 
     def _following_rate(self, now_us: int) -> float:
-        """Return how often a failure was followed by that of another voter, up to this run."""
+        """Return the rate at which another voter's failure followed one, before this run."""
         while self.follows and self.follows[0][0] < now_us - _PAST_US:
             self.follows.popleft()
         since_us = self.failures[0].at_us
@@ -279,7 +279,7 @@ class _CellRuns:
         return is_enough and self._is_known(since_us) and self.context.works(since_us, now_us)
 
     def _is_quick(self, since_us: int, now_us: int) -> bool:
-        """Return whether the run lies within hours in which much is tested, and not by chance."""
+        """Return whether the run is a few hours long, well tested, and not by chance."""
         is_in_hours = _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
         if not is_in_hours or not self._is_tested_lately(since_us):
             return False
@@ -299,7 +299,7 @@ class _CellRuns:
         return is_no_chance(past, run, chance * math.exp(_NEEDED_NATS - self.needed))
 
     def _has_its_networks(self) -> bool:
-        """Return whether a run of a country is in two of its networks, where rows name them."""
+        """Return whether a country's run is in two of its networks, if rows name them."""
         networks = {vote.witness.place.asn for vote in self.failures}
         return bool(self.cell[2]) or networks == {0} or len(networks) > 1
 

@@ -152,7 +152,9 @@ def _find_end(votes: Sequence[ServiceVote]) -> Bracket | None:
 def detect_sparse(
     votes: Iterable[ServiceVote], others: Iterable[ServiceVote] = ()
 ) -> list[Incident]:
-    """Detect in hours, one service at a time, because pages are many and each run reads all.
+    """Detect blocks in bins of an hour, one service at a time.
+
+    There are many pages, and each run of the detector reads all its votes.
 
     Args:
         votes: The votes that are too few for minutes.
@@ -176,7 +178,7 @@ def detect_sparse(
 
 
 def _join_onsets(incidents: Iterable[Incident]) -> list[Incident]:
-    """Join incidents of one service and cell that have one onset: suspicions of later days too."""
+    """Join incidents of one service, cell and onset, also suspicions of later days."""
     joined: dict[tuple[Scope, Bracket], Incident] = {}
     for incident in sorted(incidents, key=attrgetter("suspected_us")):
         key = incident.scope, incident.started
@@ -239,7 +241,7 @@ def _detect_service(
 
 
 def _drop_constant(votes: Sequence[ServiceVote]) -> list[ServiceVote]:
-    """Drop networks in which all rows fail, if the service works in others of the country."""
+    """Drop networks where all rows fail, if the service works in others."""
     networks = Counter(_network(vote) for vote in votes)
     working = {_network(vote) for vote in votes if vote.standing is VoteValue.GOOD}
     countries = {country for country, _ in working}

@@ -1,4 +1,4 @@
-"""What a collector that leads has learned, as bytes for the next one to lead.
+"""Hand over what a leading collector has learned, as bytes for the next leader.
 
 The newest checkpoint is handed over whole, then the votes since as they are appended to its file.
 With them go the small files beside it: amendments, the position of the verdicts, the beginning.
@@ -31,7 +31,7 @@ _MAX_PACKED_BESIDE_BYTES = 1_048_576  # servers take messages of twice as much
 
 
 class StateHandoverError(Exception):
-    """What the last leader learned cannot be used, or is too large to be handed over."""
+    """The state of the last leader is unusable, or too large to be handed over."""
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class StateNews:
-    """What is new since the last reading."""
+    """Content of the state that is new since the last reading."""
 
     is_other: bool  # the content begins with another checkpoint
     beside: bytes
@@ -52,7 +52,7 @@ class StateNews:
 
 
 class StateReader:
-    """Reader of the checkpoints in a data directory, which the detectors go on writing."""
+    """Reader of the checkpoints in a data directory while detectors write them."""
 
     def __init__(self, data: Path) -> None:
         self._folder = data / FOLDER

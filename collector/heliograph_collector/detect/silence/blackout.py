@@ -76,7 +76,7 @@ class Blackout:
         return is_start and bool(later)
 
     def list_settled(self, now_us: int) -> list[VantagePresence]:
-        """List those of whom it is known whether they are back: all but who may only be late."""
+        """List affected vantages that are known to be back or missing, without late ones."""
         affected = list(dict.fromkeys(self.affected))
         is_restart = self.fault.why is FaultReason.RESTART
         self.late = list_late(affected, self.fault.until_us, now_us) if is_restart else []
@@ -89,13 +89,13 @@ class Blackout:
         return now_us + _LATE_US if self.late else None
 
     def list_reviews_us(self, fault: Fault) -> range:
-        """List when to see, after a report of a takeover, of which countries many are awaited."""
+        """List the times after a takeover to review countries with many awaited."""
         if fault.why is not FaultReason.TAKEOVER:
             return range(0)
         return range(fault.until_us + _REVIEW_US, self.until_us, _REVIEW_US)
 
     def review_gaps(self, gaps: Sequence[CoverageGap], now_us: int) -> list[CoverageGap]:
-        """Return the gaps with those of the countries of which many are awaited after a start.
+        """Return the gaps, updated for countries where many are awaited after a start.
 
         After a takeover their agents may be at a host that died with the leader; after a restart
         they may be late. Each gap lasts until the missing are known, or ends now if they have come
@@ -130,7 +130,7 @@ class Blackout:
 def select_pending(
     blackouts: Iterable[Blackout], timers: Iterable[tuple[int, int, str, object]], since_us: int
 ) -> list[Blackout]:
-    """Select the blackouts that a fault which began then may continue, or that a timer settles."""
+    """Select blackouts that a fault since `since_us` may continue or a timer settles."""
     due = {id(target) for *_, target in timers}
     return [b for b in blackouts if b.until_us >= since_us or id(b) in due]
 
@@ -147,7 +147,7 @@ def _build_gap(fault: Fault, until_us: int) -> CoverageGap:
 
 
 def put_gap(gaps: Sequence[CoverageGap], fault: Fault, until_us: int) -> list[CoverageGap]:
-    """Return the gaps with that of a fault, or with another end of the one that it continues."""
+    """Return the gaps with a fault's gap added, or with a new end where it continues."""
     gap = _build_gap(fault, until_us)
     told = [gap if replace(other, until_us=gap.until_us) == gap else other for other in gaps]
     return told if gap in told else [*told, gap]

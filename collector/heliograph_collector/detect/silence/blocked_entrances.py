@@ -14,7 +14,7 @@ _KEPT_US = 7 * DAY_US  # after which an entrance that no control uses was given 
 def list_blocked(
     outages: Iterable[OutageEpisode], controls: ControlSessions, since_us: int
 ) -> list[BlockedEntrance]:
-    """List blocks of the collector that are open, or ended since a time, and dead entrances."""
+    """List open or recently ended blocks of the collector, and dead entrances."""
     blocks = [
         BlockedEntrance(
             country=outage.country,
@@ -30,7 +30,7 @@ def list_blocked(
 
 
 def _list_fallen(controls: ControlSessions, since_us: int) -> list[BlockedEntrance]:
-    """List entrances that controls lost since a time, who came by others, and none is back."""
+    """List entrances that controls lost since a time, and to which none is back."""
     present = [session for session in list(controls.sessions.values()) if session.is_here]
     used = {session.carrier for session in present}
     lost = dict(item for session in present for item in list(session.lost_us.items()))

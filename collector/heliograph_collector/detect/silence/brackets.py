@@ -29,7 +29,7 @@ class BlindGap(Protocol):
 
 
 class Silence(Protocol):
-    """A silence of one vantage; `floor` is not 0 where it was found after a fault of ours."""
+    """Silence of one vantage; `floor` is not 0 if found after a collector fault."""
 
     heard_us: int
     lost_us: int
@@ -42,17 +42,18 @@ class DatedOutage(Protocol):
 
 
 class Watch(Protocol):
-    """When the collector watched."""
+    """Times in which the collector could not watch."""
 
     limits: Thresholds
     gaps: Sequence[BlindGap]
 
 
 def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the return: from one retry before the 10 % quantile of returns to the third of them.
+    """Bracket the time at which agents began to return.
 
-    Fewer than a burst are no sign of a return, as they are none of a silence: a network that fades
-    lets one through minutes before it is cut.
+    The bracket runs from one retry before the 10 % quantile of returns to that quantile, or to the
+    return that completes a burst if this is later. Fewer than a burst are no sign of a return, as
+    they are none of a silence: a network that fades lets one through minutes before it is cut.
     """
     in_order = sorted(return_times_us)
     early = quantile(in_order, 0.1)
@@ -63,7 +64,7 @@ def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracke
 def bracket_end(
     back_us: Sequence[int], home_us: Sequence[int], outage: DatedOutage, watch: Watch
 ) -> Bracket:
-    """Bracket the end by those who were silent until then, or by more who had another way.
+    """Bracket the end by silent vantages, or by rerouted ones if these are more.
 
     Args:
         home_us: When these were back by the way that they were lost by, which they try seldom.
@@ -82,7 +83,7 @@ def bracket_end(
 
 
 def reach_into_gaps(returned: Bracket, gaps: Iterable[BlindGap], country: str) -> Bracket:
-    """Return the bracket of a return, from when we were blind, if it was seen right after that."""
+    """Extend a return's bracket back to the start of a blind gap just before it."""
     earliest_us = returned.earliest_us
     for gap in gaps:
         is_ours = gap.why in _DEAF and gap.country in ("", country)

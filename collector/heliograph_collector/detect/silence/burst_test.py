@@ -38,7 +38,7 @@ class Burst(NamedTuple):
 def find_burst(
     presence: PresenceTracker, country: str, silences: Sequence[VantagePresence], now_us: int
 ) -> Burst | None:
-    """Find the burst that ends now, in the shortest window; None if chance explains them."""
+    """Find the shortest window with a burst ending now; None if chance explains it."""
     if len(silences) < presence.limits.burst:
         return None
     for window_s in presence.limits.windows_s:
@@ -55,7 +55,10 @@ def _has_burst(
     new_silences: Sequence[VantagePresence],
     window_s: float,
 ) -> bool:
-    """Return whether a cell has more new silences than chance allows; the widest comes first."""
+    """Return whether any cell has more new silences than chance allows.
+
+    The widest cells come first.
+    """
     limits = presence.limits
     silences_by_cell = Counter(scope for s in new_silences for scope in scopes_of(s.place))
     cells = presence.live_cell_counts[country]
@@ -128,13 +131,16 @@ def _is_carrier_nat(behind: Sequence[_Behind]) -> bool:
 
 
 def _split_chances(chances: Sequence[float], units: int) -> list[float]:
-    """Return the highest chance of each of `units` parts: one restless phone spoils one."""
+    """Return the highest chance in each of `units` parts of the members.
+
+    One restless phone spoils only its own part.
+    """
     ordered = sorted(chances, reverse=True)
     return [ordered[part * len(ordered) // units] for part in range(units)]
 
 
 def is_too_new(silences: Sequence[VantagePresence], now_us: int) -> bool:
-    """Return whether so many fell silent just now that no candidate can have held for long enough.
+    """Return whether a burst of silences is too recent for any candidate's hold.
 
     A candidate that is given up may have been of earlier silences, which are over.
     """
@@ -158,7 +164,7 @@ def select_significant(
 
 
 def list_holds(limits: Thresholds, *, may_have_ended: bool) -> list[float]:
-    """List the seconds after the first silence of a burst at which a test may decide again.
+    """List the seconds after a burst's first silence at which tests may decide again.
 
     Args:
         may_have_ended: A connection was closed, and no fault of the collector explains it.

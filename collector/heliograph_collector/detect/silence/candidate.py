@@ -95,7 +95,7 @@ class OutageCandidate:
         return cls(country, now_us, burst.first_us, burst.first_us, burst.window_s)
 
     def hold_us(self, limits: Thresholds) -> int:
-        """Return when the hold begins: at the burst, at most a heartbeat before it was found."""
+        """Return the hold's start: the burst, or at most a heartbeat before detection."""
         return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
@@ -197,7 +197,7 @@ class _Evaluation:
     def _confirm(
         self, witnesses: witness_statement.WitnessStatement, since_us: int
     ) -> CandidateOutcome | None:
-        """Confirm the cells that are still silent; None if there are none, or it is too early."""
+        """Confirm the cells that are still silent; None if there are none, or too early."""
         limits = self._limits
         votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
@@ -350,7 +350,7 @@ class _Evaluation:
     def _select_significant(
         self, affected: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
     ) -> tuple[AffectedCell, ...]:
-        """Return the cells that stand out by this burst, or did so before in the own outage."""
+        """Return the cells that stand out in this burst, or did before in its outage."""
         candidate = self._candidate
         if candidate.dark is not None and candidate.dark.contains(affected):
             return tuple(affected)

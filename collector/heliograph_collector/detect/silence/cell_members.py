@@ -1,4 +1,4 @@
-"""Members of cells: who lies in one of several cells, who of these is silent, and their votes."""
+"""List the members of cells, and count their silent votes."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -32,7 +32,7 @@ def select_silent(
 
 
 def build_part(scope: Scope, vantages: Sequence[VantagePresence]) -> AffectedCell:
-    """Build the affected cell of its established vantages, with their votes that are silent."""
+    """Build an affected cell from its established vantages and their silent votes."""
     votes_by_place = count_silent(vantages)
     votes = sum_votes(votes_by_place)
     networks = len(hit_networks(votes_by_place))

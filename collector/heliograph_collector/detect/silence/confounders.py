@@ -49,7 +49,7 @@ _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; as
 def are_others_back(
     presence: PresenceTracker, country: str, since_us: int, now_us: int, wait_s: float = 0.0
 ) -> bool:
-    """Return whether the other countries that fell silent with it have been back for a while.
+    """Return whether other countries that fell silent too are back for a while.
 
     A fault of ours ends for all. Agents try again within `retry_s`, so a country of which nobody is
     back so long after the others is cut off, though our fault hides when.
@@ -68,7 +68,7 @@ def are_others_back(
 
 
 def may_return_slowly(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
-    """Return whether who is silent after a fault of ours may only be late, one after another.
+    """Return whether the silent after a collector fault may return late, one by one.
 
     Our other entrance, or the way to us, may be slow for one country. Then somebody returns within
     a time that is the shorter, the more are silent; in a cut nobody does.
@@ -84,7 +84,7 @@ def may_return_slowly(presence: PresenceTracker, country: str, since_us: int, no
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
-    """Return the carrier of all silences since a time; "" if they are of several or none."""
+    """Return the one carrier of all silences since a time; "" if none or several."""
     silent = presence.list_silent(country, since_us)
     carriers = {vantage.lost_by for vantage in silent if not vantage.deferred}
     return carriers.pop() if len(carriers) == 1 else ""
@@ -116,9 +116,10 @@ def are_failing_elsewhere(
     is_early: bool = False,
     apart: Collection[str] = (),
 ) -> bool:
-    """Return whether these carriers, one at least, fall silent in the median country too.
+    """Return whether these carriers fall silent in the median other country too.
 
-    An entrance that fails may reach one country after another: while it is early, one is enough.
+    It is False without carriers. An entrance that fails may reach one country after another, so one
+    country is enough while it is early.
     """
     where = presence, country, since_us
     users = [witness_statement.hear_witnesses(*where, carrier, apart=apart) for carrier in carriers]
@@ -128,7 +129,7 @@ def are_failing_elsewhere(
 def compute_certainty(
     cells: Sequence[AffectedCell], witnesses: witness_statement.WitnessStatement, limits: Thresholds
 ) -> float:
-    """Return how certain it is that these cells fell silent, and not by chance or our fault."""
+    """Return the certainty that a cut, not chance or a fault of ours, silenced cells."""
     votes = sum(cell.votes for cell in cells)
     agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
     is_low = votes < limits.few or sum(cell.lines for cell in cells) < limits.votes
@@ -170,7 +171,10 @@ def _has_begun(presence: PresenceTracker, country: str, since_us: int, lost_coun
 
 
 def _exceeds_chance(presence: PresenceTracker, lost: Mapping[str, int], span_s: float) -> bool:
-    """Return whether churn hardly explains the losses (Poisson), but of the country with most."""
+    """Return whether churn hardly explains losses outside the country with the most.
+
+    The losses are tested as a Poisson count.
+    """
     limits = presence.limits
     rest = sorted(lost, key=lost.__getitem__)[:-1]
     count = sum(lost[country] for country in rest)
@@ -260,7 +264,7 @@ def is_power_failure(
 
 
 def _is_rationed(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether lines lost power lately, or others did that are without it by turns.
+    """Return whether silent lines lost power lately, or other lines lose it in turn.
 
     Streets are without power by turns, so all lines of a small cell may be in one street.
     """
@@ -278,7 +282,7 @@ def _is_region_rationed(
 
 
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether whole operators of a country fell silent, as by an order or a cable.
+    """Return whether whole operators of a country fell, as by an order or a cable.
 
     A grid spares none, and leaves a part of them by batteries.
     """
@@ -296,9 +300,9 @@ def _may_be_grid(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
 
 
 def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether a part of every operator's lines lives on, by batteries; orders cut them all.
+    """Return whether part of every operator's lines lives on, as on batteries.
 
-    Only of those operators that have enough votes.
+    An order cuts all lines of an operator. Only operators with enough votes count.
     """
     shares = _list_shares(vantages, limits.votes)
     return len(shares) > 1 and all(
@@ -307,7 +311,7 @@ def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
 
 
 def _are_all_hit(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether half of each operator's lines are silent, or more: a grid spares none."""
+    """Return whether half or more of each operator's lines fell: a grid spares none."""
     shares = _list_shares(lines, limits.witnesses)
     return len(shares) > 1 and min(shares) >= limits.suspect_share
 
@@ -322,7 +326,7 @@ def _list_shares(lines: Sequence[VantagePresence], least_votes: float) -> list[f
 
 
 def is_partial(votes: VotesByPlace, limits: Thresholds) -> bool:
-    """Return whether a part of the operators that fell lives on, as where some of our routes fail.
+    """Return whether fallen operators live on in part, as when some routes fail.
 
     A cable or an order takes whole operators.
     """

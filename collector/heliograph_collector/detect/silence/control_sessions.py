@@ -1,4 +1,4 @@
-"""Sessions of controls: witnesses of our entrances who stand outside the countries that we watch.
+"""Track sessions of controls, which witness our entrances from uncensored places.
 
 Theory of operation. A control is an agent of the operator's in a place without censorship. It has
 no vote on its country. But it holds a session by one of our entrances, as every agent does, and
@@ -58,14 +58,14 @@ class ControlSessions:
         return session is not None
 
     def holds(self, country: str, carrier: str, since_us: int) -> bool:
-        """Return whether a control outside a country has been here by a carrier since a time."""
+        """Return whether a control outside a country has used a carrier since a time."""
         return any(
             s.is_here and s.carrier == carrier and s.since_us <= since_us
             for s in self._list_outside(country)
         )
 
     def has_lost(self, country: str, carrier: str, since_us: int, until_us: int) -> bool:
-        """Return whether a control outside a country lost a session by a carrier in this time."""
+        """Return whether a control outside a country lost a carrier in a time span."""
         losses_us = (s.lost_us.get(carrier, 0) for s in self._list_outside(country))
         return any(since_us <= lost_us <= until_us for lost_us in losses_us)
 

@@ -50,10 +50,10 @@ def are_off_by_routine(cells: Sequence[AffectedCell], vantages: Sequence[Vantage
 
 
 def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether most of the silent are due, while others of their networks live on.
+    """Return whether most of the silent are due to be off, while others live.
 
-    Who is live and due may go in the next minutes. Who was switched off on a single day says
-    nothing.
+    The others are in the same networks and are not due. A live vantage that is due may go in the
+    next minutes. One that was switched off on a single day shows nothing.
     """
     silent = [v for v in vantages if v.is_silent]
     if not silent:
@@ -93,7 +93,7 @@ def confirm_or_hold(
     presence: PresenceTracker,
     now_us: int,
 ) -> None:
-    """Confirm an outage whose cells stayed silent, unless its people or others explain it.
+    """Confirm an outage whose cells stayed silent, or hold it for another cause.
 
     Args:
         outage: One that waits for no more than that.

@@ -134,7 +134,7 @@ class SilenceDetector:
         self._levels.forget(before_us)
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
-        """List blocks of the collector that are open, or ended since a time, and dead entrances."""
+        """List open or recently ended blocks of the collector, and dead entrances."""
         return blocked_entrances.list_blocked(self._outages, self._presence.controls, since_us)
 
     def list_live(self) -> list[VantageRef]:
@@ -215,7 +215,7 @@ class SilenceDetector:
         return [o for o in self._outages if o.is_open and o.country == country]
 
     def _recent_outages(self, country: str, now_us: int) -> list[OutageEpisode]:
-        """List the outages that are open or were until lately, whose cause may become known."""
+        """List open and recently closed outages, whose cause may yet become known."""
         since_us = now_us - int(self._limits.resume_s * SECOND_US)
         return [
             o

@@ -1,4 +1,4 @@
-"""State of the silence detector as plain values, and the coverage gaps that it finds."""
+"""State of the silence detector as plain values, and the gaps that it finds."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class CoverageGap:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a silence detector has found up to a time."""
+    """Incidents and coverage gaps that a silence detector found up to a time."""
 
     incidents: tuple[Incident, ...]
     coverage_gaps: tuple[CoverageGap, ...]

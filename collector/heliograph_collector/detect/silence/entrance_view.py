@@ -1,4 +1,4 @@
-"""What others show of an entrance of ours that the people of one country lost.
+"""Judge from other agents whether an entrance failed or one country blocks it.
 
 Theory. A block of an entrance in one country, and its end for everybody, look alike to the people
 of that country: they lose it, and come back by another one. Somebody else has to tell which it is:
@@ -28,7 +28,7 @@ _BACK_SHARE = 0.5  # of them that do not stay by another way, who show that it i
 
 
 class EntranceView(Enum):
-    """What others show of an entrance."""
+    """State of an entrance, as seen by agents outside one country."""
 
     LIVES = 1
     FELL = 2
@@ -59,14 +59,14 @@ def view_entrances(
     carriers: Collection[str],
     since_us: int,
 ) -> EntranceView:
-    """Return what others show of that of some carriers by which most were lost since a time."""
+    """Return the view of the carrier by which most were lost since a time."""
     counts = Counter(vantage.lost_by for vantage in silenced if vantage.lost_by in carriers)
     carrier = max(counts, key=counts.__getitem__, default="")
     return view_entrance(presence, country, carrier, since_us)
 
 
 def have_ways_fallen(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
-    """Return whether the ways by which a country's vantages are silent fell for others too.
+    """Return whether a country's lost ways to the collector fell elsewhere too.
 
     A few may be silent by others, by chance. Agents try again within `retry_s`: who is silent for
     longer after a control, or half of the others, are back by that way is cut off.
@@ -124,7 +124,7 @@ def _list_losers(
 def _is_mended(
     presence: PresenceTracker, country: str, carrier: str, onset_us: int, settled_us: int
 ) -> bool:
-    """Return whether a control, or half of those who lost a carrier too, are back by it."""
+    """Return whether a control, or half of others that lost a carrier, regained it."""
     if presence.controls.holds(country, carrier, settled_us):
         return True
     waiting = [v for v in _list_losers(presence, country, carrier, onset_us) if not v.is_rerouted]

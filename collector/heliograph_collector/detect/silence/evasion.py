@@ -63,7 +63,7 @@ class Evasion:
 
 @dataclass(frozen=True)
 class EvasionTest:
-    """What vantages of one country tell about their silences since a time."""
+    """Test of whether one country's silences since a time are a block, not a cut."""
 
     presence: PresenceTracker
     country: str
@@ -84,7 +84,7 @@ class EvasionTest:
 
     @property
     def is_possible(self) -> bool:
-        """Return whether there is time yet for a block, and some say that their link works.
+        """Return whether a block is still possible, because some report a working link.
 
         A few who lie delay a cut for as long as a few who come back do.
         """
@@ -93,14 +93,14 @@ class EvasionTest:
 
     @cached_property
     def _may_extend_block(self) -> bool:
-        """Return whether these carriers are blocked elsewhere in the country: a block may grow."""
+        """Return whether an open block in the country, with the same carriers, may grow."""
         blocks = [o for o in self.outages if o.country == self.country and o.is_block and o.is_open]
         lost_by = {vantage.lost_by for vantage in self._silenced} if blocks else set()
         return any(block.explains(lost_by) for block in blocks)
 
     @cached_property
     def is_doubted(self) -> bool:
-        """Return whether too many say that their link works for a cut, though few for a block."""
+        """Return whether too many for a cut, but too few for a block, report a link."""
         return self.is_known and are_links_told(
             self._silenced,
             self.reports,
@@ -110,7 +110,7 @@ class EvasionTest:
         )
 
     def doubts(self, cells: Sequence[AffectedCell], voters: CountryVoters) -> bool:
-        """Return whether what some say of their links leaves a cut of these cells in doubt."""
+        """Return whether reports of working links leave a cut of these cells in doubt."""
         is_told = self.is_doubted or self.is_possible
         return is_told and not self._is_beside(cells, voters)
 
@@ -153,7 +153,7 @@ class EvasionTest:
 
     @cached_property
     def _are_evaders(self) -> bool:
-        """Return whether some had just found this way past a block, and may find the next one."""
+        """Return whether some had just found this way past a block and may find the next."""
         since_us = self.since_us - _FRESH_US
         evaders = [
             v for v in self._silenced if v.home and v.is_silent and v.left_home_us >= since_us
@@ -179,7 +179,7 @@ class EvasionTest:
 
     @cached_property
     def is_lasting(self) -> bool:
-        """Return whether a failing entrance would have reached others by now, or be mended."""
+        """Return whether a failing entrance would by now show elsewhere or be repaired."""
         if not self._silenced:
             return False
         first_us = quantile([vantage.heard_us for vantage in self._silenced], 0.1)
@@ -216,7 +216,7 @@ class EvasionTest:
         return [vantage for vantage in lost if not vantage.deferred]
 
     def may_be_transit(self, voters: CountryVoters) -> bool:
-        """Return whether our way to several countries may be broken, and not be mended yet.
+        """Return whether our route to several countries may be broken still.
 
         A cable is known sooner; but some of these live on, or say that they have a network.
         """
@@ -229,7 +229,7 @@ class EvasionTest:
         return self.is_doubted or confounders.is_partial(voters.deciding_votes, limits)
 
     def find(self, voters: CountryVoters) -> Evasion | None:
-        """Find the block that vantages tell of; None if they tell of none, or beside a cut."""
+        """Find the block that vantages report; None if there is none, or a cut beside it."""
         if not self.is_known:
             return None
         limits = self.presence.limits
@@ -266,7 +266,7 @@ class EvasionTest:
 def doubts_fall(
     vantages: Iterable[VantagePresence], since_us: int, now_us: int, limits: Thresholds
 ) -> bool:
-    """Return whether too many that lost us since then say that their link works for a cut.
+    """Return whether too many of the lost report working links for it to be a cut.
 
     Some may be here by another way since before the fall was seen.
     """
@@ -275,7 +275,7 @@ def doubts_fall(
 
 
 def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
-    """Select those that are silent, or are here by another carrier than they were lost by.
+    """Select vantages that are silent, or are here by another carrier than they lost.
 
     Where agents are spread over several entrances and find the next within a minute, hardly any
     of those that lost a blocked one are silent at the same time.
@@ -284,7 +284,7 @@ def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
 
 
 def note_moves(presence: PresenceTracker, country: str, since_us: int) -> None:
-    """Note as lost who took another carrier as the others of the old one fell silent, unnoticed.
+    """Mark as lost the vantages that moved to another carrier as their old one fell.
 
     No row has that loss, and it may tell nothing of it; but who leaves by intent does so alone.
     """
@@ -309,7 +309,7 @@ def have_moved(presence: PresenceTracker, country: str, since_us: int) -> bool:
 def collect_reports(
     presence: PresenceTracker, country: str, since_us: int
 ) -> dict[str, OfflineReport]:
-    """Collect what those lost since a time told of it, also before their loss was noticed."""
+    """Collect reports of vantages lost since a time, even from before it was noticed."""
     names = presence.tally(country).list_lost(since_us)
     return select_reports(presence.vantages[name] for name in names)
 
@@ -326,7 +326,7 @@ def select_reports(lost: Iterable[VantagePresence]) -> dict[str, OfflineReport]:
 
 
 def tells_unseen_loss(vantage: VantagePresence, report: OfflineReport) -> bool:
-    """Return whether a report is of a session that broke, in place of which another came.
+    """Return whether a report is of a broken session that another one replaced.
 
     By the other carrier it was back before the loss was noticed, so no row has that.
     Who changes its carrier by intent has no gap to report; who comes home to the one that it had

@@ -1,4 +1,4 @@
-"""What explains a silence: a cut, a power failure, or a block of this collector.
+"""Explain a silence as a cut, a power failure, or a block of this collector.
 
 Each vantage that fell silent may give testimony, at once or when it is back:
 
@@ -148,14 +148,14 @@ def _list_powerless(
 
 
 def _list_stopped(testimony: Sequence[Testimony], off: Sequence[bool]) -> list[bool]:
-    """List whose agent had stopped, or whose machine was off; none if all are back together."""
+    """List which agents stopped or had no power; none if all returned together."""
     stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
     backs_us = [v.back_us for v in _select_vantages(testimony, stopped)]
     return stopped if measure_spread(backs_us) > REJOIN_US else [False] * len(testimony)
 
 
 def _did_networks_go_in_turn(testimony: Sequence[Testimony]) -> bool:
-    """Return whether networks fell in turn, and with them the machines that began again.
+    """Return whether networks fell in turn, together with machines that rebooted.
 
     That is how an order comes, if some tell of a dead network: offices close so too. The cabinets
     of each operator may have other batteries, but homes lose their power together.
@@ -169,15 +169,16 @@ def _select_vantages(testimony: Sequence[Testimony], hits: Sequence[bool]) -> li
 
 
 def _may_boot(members: Iterable[VantagePresence], now_us: int) -> bool:
-    """Return whether most of those who are back came so lately that machines may yet begin."""
+    """Return whether most returned so lately that more machines may yet boot."""
     backs_us = [v.back_us for v in members if v.is_live and v.back_us >= v.lost_us]
     return bool(backs_us) and now_us - quantile(backs_us, 0.5) < BOOT_US
 
 
 def _list_booted(testimony: Sequence[Testimony]) -> list[bool]:
-    """List the machines that began as lines of their region came back, where lines alone fell.
+    """List machines that booted as lines of their region returned.
 
-    Who is off by night begins in the morning, when a cut of that night is over for long.
+    It lists none unless lines alone fell. Who is off by night begins in the morning, when a cut of
+    that night is over for long.
     """
     if any(t.vantage.place.access != "fixed" for t in testimony):
         return [False] * len(testimony)
@@ -203,7 +204,7 @@ def are_links_told(
     is_early: bool = False,
     is_standing: bool = False,
 ) -> bool:
-    """Return whether too many say that their links work for a cut, though they name no block.
+    """Return whether too many report working links for it to be a cut.
 
     Nobody can say so in a cut, and who has a link of another kind comes back by the same entrance.
     So a tenth of the votes are enough, of three vantages, in two networks where a tenth fell in
@@ -263,7 +264,9 @@ def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> di
 
 
 def _list_rerouted(testimony: Sequence[Testimony], limits: Thresholds, least: int) -> list[bool]:
-    """List who tells by its return alone; nobody does where many came back by the lost carrier.
+    """List vantages whose return by another way alone shows that links worked.
+
+    It lists none if many came back by the lost carrier.
 
     Args:
         least: Votes of those that evade a block soon, or tell of one, at least.

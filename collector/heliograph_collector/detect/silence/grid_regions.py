@@ -1,4 +1,4 @@
-"""Grid regions: whether lines fail where a grid fails, or where an order or a cable does.
+"""Decide whether lines fail by region, like a grid, or by operator, as in a cut.
 
 A grid takes all lines of a region, by whichever operator. An order takes operators, and so does
 a cable. Where one operator has all lines of a region nothing tells these apart but what happened
@@ -23,7 +23,7 @@ _OPERATORS = 2  # dead in one region and alive in another: one may fail by itsel
 
 
 def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
-    """Return whether each region is dead or lives, and operators are dead here and live there."""
+    """Return whether each region is dead or live, while some operators are both."""
     by_region = _group_by_region(lines)
     counts = {region: sum_silent(group) for region, group in by_region.items()}
     dead = [region for region, count in counts.items() if count.share >= THRESHOLDS.confirm_share]
@@ -49,7 +49,7 @@ def _sum(counts: dict[str, VoteCount], regions: Sequence[str]) -> float:
 
 
 def have_lost_power(lines: Sequence[VantagePresence], before_us: int) -> bool:
-    """Return whether a third of these lines lost power together lately, as where it is rationed.
+    """Return whether a third of these lines lost power together lately.
 
     The others may be laptops, which live on behind lines that are dead.
     """
@@ -68,7 +68,7 @@ def _count_near(times_us: Sequence[int], at_us: int) -> int:
 
 
 def is_rationed_region(lines: Sequence[VantagePresence], silent: Sequence[VantagePresence]) -> bool:
-    """Return whether all lines of one region fell, in a country where power fails by regions.
+    """Return whether all lines of one region fell where power fails by regions.
 
     Args:
         lines: The lines of the country.

@@ -1,4 +1,4 @@
-"""Joint causes: whether one outage was a power failure in some regions and a cut in others.
+"""Split an outage that is a power failure in some regions and a cut in others.
 
 Theory of operation. What falls silent in one minute is one outage at first. Its people tell of its
 cause when they are back, and a cause belongs to places: where machines of some regions began again,
@@ -62,7 +62,7 @@ class _Region:
 def split_outages(
     outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> list[OutageEpisode]:
-    """Take what has another cause out of the outages of a country; return it as outages.
+    """Split off the parts of a country's outages with other causes, as new outages.
 
     Args:
         outages: Those that are open, or were until lately.
@@ -128,7 +128,7 @@ def _list_people(regions: Iterable[_Region]) -> list[VantagePresence]:
 
 
 def _differ(failed: Sequence[_Region], cut: Sequence[_Region], least: float) -> bool:
-    """Return whether chance hardly makes such a difference, at the rate of either group."""
+    """Return whether two groups differ by more than chance, at the rate of either."""
     began, tellers = _sum_signs(failed)
     restarted, others = _sum_signs(cut)
     if min(tellers, others) < least:

@@ -1,4 +1,4 @@
-"""Lapsed words: what people told of their links before they fell silent again, all at once.
+"""Discard reports of working links from agents that later fell silent together.
 
 Theory of operation. While one entrance is blocked, who finds another way tells that links work, and
 nobody can in a cut. But where nearly all who told it fall silent by the other way too, within
@@ -61,7 +61,7 @@ def _list_silent_again(
 
 
 def select_current(reports: dict[str, OfflineReport], lapsed_us: int) -> dict[str, OfflineReport]:
-    """Select the reports less those of links that worked up to a lapse; all, if there was none."""
+    """Drop reports of links that worked up to a lapse; keep all if there was none."""
     if not lapsed_us:
         return reports
     return {

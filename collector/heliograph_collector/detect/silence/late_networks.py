@@ -1,4 +1,4 @@
-"""Late networks: whether a fault of the collector may last for the networks that are still silent.
+"""Decide whether a collector fault may explain networks that are still silent.
 
 A collector that moves to another address loses all sessions at once, and resolvers learn the new
 address one by one: each network is back at one time, some after a day. So does a route that each
@@ -32,7 +32,7 @@ class _NetworkMembers:
 
 
 def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
-    """Return whether who is silent since a fault of the collector may wait for its network alone.
+    """Return whether the silent since a fault may wait for their networks alone.
 
     Most networks of the country must be back. Of the other countries, one has a network that is
     dark still, or all came back network by network.
@@ -58,7 +58,7 @@ def _list_networks(presence: PresenceTracker, country: str, since_us: int) -> li
 
 
 def _list_returns(networks: Sequence[_NetworkMembers], since_us: int) -> Iterator[tuple[int, int]]:
-    """Yield the network and the return of each that fell silent in the fault and is back."""
+    """Yield the network and return time of each vantage back from the fault."""
     for number, network in enumerate(networks):
         for vantage in network.members:
             if vantage.is_live and vantage.lost_us >= since_us:

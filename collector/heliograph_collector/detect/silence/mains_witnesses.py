@@ -1,4 +1,4 @@
-"""Mains: whether machines that stay connected near silent lines lose their power too.
+"""Judge by connected machines near silent lines whether the power failed.
 
 Theory of operation. Lines that fall by regions, while phones live, are held as a power failure:
 nothing tells the two apart until machines are back. But laptops and phones that are here by another
@@ -25,7 +25,7 @@ _EARLY_US = 2 * MINUTE_US  # before the first silence: a line may live on a smal
 
 
 class MainsView(Enum):
-    """What machines with batteries show of the power near silent lines."""
+    """State of the power near silent lines, as machines with batteries show it."""
 
     UNKNOWN = 1  # too few, or they differ
     FAILED = 2
@@ -35,7 +35,7 @@ class MainsView(Enum):
 def view_mains(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], onset_us: int
 ) -> MainsView:
-    """View the power in the regions in which most lines are silent, by machines that are here.
+    """Judge the power in regions where most lines are silent, by machines still here.
 
     Args:
         cells: What fell silent.

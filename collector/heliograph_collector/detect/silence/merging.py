@@ -38,7 +38,7 @@ def list_others(
     country: str,
     lost_by: Collection[str],
 ) -> list[OutageEpisode]:
-    """List the other outages of a country that may hold or precede silences by these carriers."""
+    """List a country's other outages that may explain silences by these carriers."""
     others = [o for o in outages if o is not own and o.country == country]
     return [outage for outage in others if outage.explains(lost_by)]
 
@@ -58,9 +58,10 @@ def list_extensible(
 def find_enclosing(
     outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell], since_us: int
 ) -> OutageEpisode | None:
-    """Find the narrowest outage that holds the cells, open, or a cut that closed since a time.
+    """Find the narrowest open or recent outage that holds the cells; None if none.
 
-    A cut continues a cut; after a block of the collector or a power failure it is news.
+    An outage that closed since `since_us` counts only if it was a cut. A cut continues a cut; after
+    a block of the collector or a power failure it is a new incident.
     """
     enclosing = [
         outage
@@ -84,7 +85,7 @@ def _has_closed_since(outage: OutageEpisode, since_us: int) -> bool:
 def find_new_cells(
     vantages: Iterable[VantagePresence], extended: Sequence[OutageEpisode], limits: Thresholds
 ) -> tuple[AffectedCell, ...]:
-    """Return the cells that are dark outside the extended outages; () if it extends none."""
+    """Return the dark cells outside the extended outages; () if it extends none."""
     new = [s for s in vantages if not any(outage.holds(s.place) for outage in extended)]
     votes = count_silent(new) if extended else {}
     return narrow_cells(localize(votes, limits.confirm_share, limits.burst, limits), votes)
@@ -107,7 +108,7 @@ def have_fallen_beside(
     deciding: Iterable[VantagePresence],
     limits: Thresholds,
 ) -> bool:
-    """Return whether voters that do not decide fell silent outside a cut that holds these cells."""
+    """Return whether young voters fell silent outside a cut that holds the cells."""
     cuts = [outage for outage in outages if outage.is_open and outage.confirmed_us]
     if not any(cut.contains(cells) for cut in cuts):
         return False
@@ -168,7 +169,7 @@ class OpenOutages:
     def merge(
         self, own: OutageEpisode, new_cells: tuple[AffectedCell, ...]
     ) -> OutageEpisode | None:
-        """Merge a cut into one that holds or precedes it; return which, None if nothing is new."""
+        """Merge a cut into earlier ones; return the published outage, None if none."""
         since_us = self.now_us - int(self.presence.limits.resume_s * SECOND_US)
         enclosing = find_enclosing(self.others, own.parts, since_us)
         if enclosing is not None:

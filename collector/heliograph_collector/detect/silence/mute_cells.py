@@ -1,4 +1,4 @@
-"""Mute cells: parts of a block of the collector of which nobody has found another way.
+"""Find mute cells: parts of a collector block where nobody found another way.
 
 Theory of operation. People who lose a blocked entrance find another one within minutes, and their
 words explain the silence of all who lost it. But a state may cut phones in the minute in which it
@@ -58,7 +58,7 @@ def _list_people(
     presence: PresenceTracker,
     now_us: int,
 ) -> list[VantagePresence]:
-    """List the established people in a block, here or silent, whom no other outage holds."""
+    """List established people in a block, live or silent, whom no other outage holds."""
     return [
         v
         for v in presence.list_country(block.country)
@@ -108,7 +108,7 @@ def _is_no_chance(
     mute: Collection[str],
     limits: Thresholds,
 ) -> bool:
-    """Return whether a cell is dark, and the others have evaded too often for it to be chance."""
+    """Return whether a cell is dark, and others evade too often for that by chance."""
     inside = select_inside([cell], lost)
     others = [v for v in lost if not cell.scope.includes(v.place)]
     is_dark = sum_silent(select_inside([cell], people)).share >= limits.confirm_share

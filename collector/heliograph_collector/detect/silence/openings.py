@@ -66,7 +66,7 @@ def list_dark_cells(
 def raise_shares(
     cells: tuple[AffectedCell, ...], votes: VotesByPlace, started: Bracket, now_us: int
 ) -> tuple[AffectedCell, ...]:
-    """Return the cells of an outage with the share that is silent by now, where it is larger.
+    """Return an outage's cells with the share silent by now, where it grew.
 
     A cut is confirmed while it spreads, and quoted by the share. Of those who say goodbye meanwhile
     nobody knows more: the share is of as many votes as at first, at least.
@@ -91,7 +91,7 @@ def _raise_share(cell: AffectedCell, votes: VotesByPlace) -> AffectedCell:
 def select_dark(
     cells: tuple[AffectedCell, ...], dark_cells: Sequence[AffectedCell]
 ) -> tuple[AffectedCell, ...]:
-    """Select the cells of a suspicion that are dark; all, if it is not known which are.
+    """Select the cells of a suspicion that are dark; all if that is unknown.
 
     One that waits for what its people tell may have two operators, and the first words come from
     the second to return: the first has been back for hours, and must not be published as cut off.
@@ -114,7 +114,7 @@ def _exclude_dark_cells(
     presence: PresenceTracker,
     now_us: int,
 ) -> AffectedCell:
-    """Exclude cells of other outages that are still dark, because they have no vote here."""
+    """Exclude still dark cells of other outages, because they have no vote here."""
     limits = presence.limits
     excluded = set(cell.beyond)
     for other_cell in other_cells:
@@ -132,7 +132,7 @@ def _exclude_dark_cells(
 def is_returning(
     phases: Sequence[PhaseChange], location: VantageLocation, now_us: int, limits: Thresholds
 ) -> bool:
-    """Return whether the latest phase of a place is an opening that explains its returns."""
+    """Return whether a place's latest phase is an opening that explains its returns."""
     for phase in reversed(phases):
         for cell in phase.parts:
             if cell.scope.includes(location):
@@ -168,7 +168,7 @@ def find_returns(
     now_us: int,
     limits: Thresholds,
 ) -> Returns | None:
-    """Find more returns than chance makes, or slow ones of many; None if there are none."""
+    """Find more returns than chance makes, or many slow ones; None without either."""
     returned = _list_returned(vantages, turns, started, now_us, limits)
     count = _count_returned(vantages, returned, limits)
     is_enough = count.hits >= limits.burst
@@ -186,10 +186,10 @@ def _find_slow(
     now_us: int,
     limits: Thresholds,
 ) -> Returns | None:
-    """Find returns one by one, which never are many at a time; None until enough are back.
+    """Find returns that come one by one; None until enough vantages are back.
 
-    Openings since the cut told less: of operators that came back by turns, or of a part of each.
-    One that told of enough by itself is not repeated.
+    Earlier openings since the cut must have reported less: operators that came back in turn, or a
+    part of each. An opening that reported enough by itself is not repeated.
     """
     cuts = [index for index, turn in enumerate(turns) if turn.way is PhaseDirection.CUT]
     told = turns[cuts[-1] + 1 :] if cuts else turns
@@ -224,7 +224,7 @@ def _date_returns(lately: Sequence[VantagePresence], told: Sequence[PhaseChange]
 def _count_told(
     vantages: Iterable[VantagePresence], told: Sequence[PhaseChange], limits: Thresholds
 ) -> float:
-    """Count the votes that openings told to be back, as many of each cell as they told."""
+    """Count the votes that openings reported as back, by each cell's reported share."""
     votes = count_votes([(s.witness, True) for s in vantages], limits.nat_votes)
     cells = [part for turn in told for part in turn.parts]
     return sum(

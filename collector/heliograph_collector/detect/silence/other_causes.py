@@ -1,4 +1,4 @@
-"""Other causes: whether a power failure begins beside a cut, or a cut beside a power failure.
+"""Keep a power failure beside a cut, or a cut beside a power failure, apart.
 
 Theory of operation. A cut that rolls out within two hours is one incident, so what falls then
 extends an open one. But lines that fall as by a grid, in a region that the cut spared, are not
@@ -42,7 +42,7 @@ _OUTSIDE_SHARE = 0.5  # of the new silences, in regions that the power failure s
 def list_extended(
     outages: Iterable[OutageEpisode], presence: PresenceTracker, burst_us: int, now_us: int
 ) -> list[OutageEpisode]:
-    """List the recent outages that a burst of silences extends, as one cause may explain both."""
+    """List recent outages that a burst extends, because one cause may explain both."""
     recent = list_extensible(outages, now_us, presence.limits)
     return [o for o in recent if not _has_other_cause(o, presence, burst_us, now_us)]
 
@@ -96,9 +96,10 @@ def _select_comparable(
     spared: Sequence[VantagePresence],
     limits: Thresholds,
 ) -> Sequence[VantagePresence]:
-    """Select whom to compare the lines with; phones that the outage holds say nothing of a grid.
+    """Select the vantages with which the lines are compared.
 
-    Unless they are all phones of the region: then its lines follow them.
+    Phones inside the outage say nothing of a grid, unless they are all phones of the region: then
+    its lines follow them.
     """
     phones = [v for v in spared if v.place.access == "mobile" and _is_near(cells, v)]
     are_enough = sum_silent(phones).votes >= limits.witnesses
@@ -112,7 +113,7 @@ def _is_near(cells: Collection[AffectedCell], vantage: VantagePresence) -> bool:
 def _is_elsewhere(
     outage: OutageEpisode, cells: Sequence[AffectedCell], recent: Iterable[VantagePresence]
 ) -> bool:
-    """Return whether most of what falls now is in regions that the power failure spared."""
+    """Return whether most silences lie in regions that the power failure spared."""
     fallen = select_silent(cells, recent)
     outside = [v for v in fallen if _has_spared_region(outage, v.place.region)]
     return len(outside) > _OUTSIDE_SHARE * len(fallen)

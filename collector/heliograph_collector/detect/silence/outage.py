@@ -148,7 +148,7 @@ class OutageEpisode:
         return (self.carrier,) if self.carrier else self.evidence.lost_by
 
     def explains(self, lost_by: Collection[str]) -> bool:
-        """Return whether it can explain silences over these carriers; a block: over its own."""
+        """Return whether it can explain silences over carriers; a block only over its own."""
         own = self.blocked_carriers
         return not self.is_block or all(any(not is_other_way(x, y) for y in own) for x in lost_by)
 
@@ -213,7 +213,7 @@ class OutageEpisode:
             self._explain_as_block(presence, silenced, now_us)
 
     def _drop_lapsed(self, presence: PresenceTracker, now_us: int) -> None:
-        """Confirm a cut again once all who left it in doubt have fallen silent by another way."""
+        """Confirm a cut again once all its doubters have fallen silent by another way."""
         is_open = self.is_doubted and self.state is IncidentState.SUSPECTED
         if is_open and (until_us := find_lapse(self.replays, presence, self.country, now_us)):
             self.lapsed_us = until_us
@@ -337,7 +337,7 @@ class OutageEpisode:
         self.replays[replay.nym] = replay
 
     def count_told(self) -> float | None:
-        """Return the votes that tell its kind; None if a living carrier or the log told it."""
+        """Return the votes for its kind; None if a living carrier or the log showed it."""
         is_told = self.kind is IncidentKind.POWER or (self.is_block and not self.carrier)
         return self.evidence.count_told(self.kind) if is_told and self.evidence.silent else None
 

@@ -1,4 +1,4 @@
-"""An outage as an incident, and back from the log after a restart without a checkpoint."""
+"""Convert an outage to an incident, and back from the log without a checkpoint."""
 
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.incidents.incident import (

@@ -245,7 +245,7 @@ class PresenceTracker:
         return max(self._list_pool_rates(country), default=self.limits.usual_per_day)
 
     def measure_spread(self, country: str, since_us: int) -> int:
-        """Return how long it took until four fifths of the silences since a time were there."""
+        """Return the time from `since_us` until four fifths of the silences; 0 if none."""
         times_us = [vantage.lost_us for vantage in self.list_silent(country, since_us)]
         return quantile(times_us, 0.8) - since_us if times_us else 0
 
@@ -270,7 +270,7 @@ class PresenceTracker:
         return changed_us + int(tick_s * SECOND_US)
 
     def list_fallen(self, country: str, since_us: int) -> list[VantagePresence]:
-        """List the vantages that were lost since a time and not in a fault, also those back."""
+        """List vantages lost since a time outside faults, including those that are back."""
         return [v for v in self.list_country(country) if v.lost_us >= since_us and not v.deferred]
 
     def list_silent(self, country: str, since_us: int) -> list[VantagePresence]:

@@ -22,7 +22,7 @@ _LOSS_US = 15 * MINUTE_US  # of a cut, which may be how packet loss begins; assu
 
 
 class RefutableOutage(Protocol):
-    """What is read of an outage. Implemented by `OutageEpisode`."""
+    """Attributes of an outage that refutation reads. Implemented by `OutageEpisode`."""
 
     country: str
     carrier: str  # of a block that only others in its place, by other carriers, show
@@ -56,7 +56,7 @@ def is_refuted(outage: RefutableOutage, presence: PresenceTracker, now_us: int) 
 
 
 def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether its sessions break and come back, also after its end, if it was brief."""
+    """Return whether its sessions keep breaking, also after the end of a brief outage."""
     started_us = outage.started.earliest_us
     is_cut = (outage.state, outage.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
     closed_us = outage.closed_us or now_us
@@ -70,7 +70,7 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
 
 
 def _have_people_traveled(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether more of those who fell silent than may collude are here from other regions."""
+    """Return whether more people than may collude reappeared in other regions."""
     is_regional = all(part.scope.region for part in outage.parts)
     if outage.kind is not IncidentKind.SILENCE or not is_regional:
         return False
@@ -84,7 +84,7 @@ def _have_people_traveled(outage: RefutableOutage, presence: PresenceTracker, no
 
 
 def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether what looked like a block fails in other countries too, a little later."""
+    """Return whether an apparent block soon reaches other countries too."""
     started_us = outage.started.earliest_us
     if not (outage.is_block and outage.is_open and now_us - started_us <= FAIL_US):
         return False
@@ -94,7 +94,7 @@ def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us:
 
 
 def _have_others_fallen(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether those who lived on beside a block are silent now too: it was a cut's begin.
+    """Return whether vantages spared by a block are silent now, as in a starting cut.
 
     A cut that takes minutes leaves users of one carrier silent and those of others here, by chance.
     Nobody of them finds another way, as hardly all who lose a blocked one fail to do.

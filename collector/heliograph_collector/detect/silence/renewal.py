@@ -88,7 +88,7 @@ def may_be_renewal(
 def _may_dial_in(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
-    """Return whether lines of one network fall one after another at night, as to dial in again.
+    """Return whether one network's lines fall in turn at night, as if reconnecting.
 
     Of the first such night no habit is known, and nobody may be back before the last has gone. So
     most must have been silent for longer than that takes.
@@ -107,9 +107,9 @@ def _are_breaks_due(
     outages: Sequence[EarlierOutage],
     now_us: int,
 ) -> bool:
-    """Return whether lines that break at this time of each day may be most of the silent here.
+    """Return whether most of a cell's silent lines break daily at this time.
 
-    Each is due for twice as long as its own break lasted. What is silent beside them, or for
+    Each line is due for twice as long as its own break lasted. What is silent beside them, or for
     longer, is a cut if it is enough without them.
     """
     inside = [v for v in vantages if cell.scope.includes(v.place)]
@@ -118,7 +118,7 @@ def _are_breaks_due(
 
 
 def are_due_most(inside: Sequence[VantagePresence], due: Collection[str]) -> bool:
-    """Return whether half of the silent of a cell are due, and too few others for a cut.
+    """Return whether half of a cell's silent are due, and the rest too few for a cut.
 
     Args:
         inside: The vantages of the cell, here or silent.
@@ -134,7 +134,7 @@ def are_due_most(inside: Sequence[VantagePresence], due: Collection[str]) -> boo
 
 
 def _is_break_due(vantage: VantagePresence, outages: Sequence[EarlierOutage], now_us: int) -> bool:
-    """Return whether it broke at this time of the last days, and may be back as soon as then."""
+    """Return whether it broke at this time lately, and may be back in as short a time."""
     begin_us, length_us = vantage.find_usual_break()
     if now_us - vantage.heard_us > _HABIT_FACTOR * length_us:
         return False
@@ -148,7 +148,7 @@ def _is_break_due(vantage: VantagePresence, outages: Sequence[EarlierOutage], no
 def may_have_ended(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
-    """Return whether nearly all sessions here were closed, so that agents may have ended.
+    """Return whether nearly all sessions were closed, so that agents may have ended.
 
     A line that is cut sends nothing: its session falls silent. The end of a program closes its
     session, and so does a censor's forged reset. An agent whose program and way work is back after
@@ -171,7 +171,7 @@ def may_have_ended(
 def have_restarted(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], now_us: int
 ) -> bool:
-    """Return whether most that are silent had just restarted, as after an update that fails.
+    """Return whether most of the silent had just restarted, as after a bad update.
 
     An order cuts agents of every age. These said goodbye and were back soon, or came with another
     edition, and fell silent within minutes of it.
@@ -189,7 +189,7 @@ def have_restarted(
 def _find_usual_length_us(
     cells: Sequence[AffectedCell], outages: Iterable[EarlierOutage], since_us: int
 ) -> int:
-    """Return for how long these cells were silent at this time of earlier days, if briefly."""
+    """Return the longest earlier brief silence at this time of day; 0 if none."""
     lengths_us = [
         outage.closed_us - outage.started.earliest_us
         for outage in outages
@@ -202,7 +202,7 @@ def _find_usual_length_us(
 
 
 def _was_country(outage: EarlierOutage) -> bool:
-    """Return whether a whole country was confirmed to be cut, and its people say that it was.
+    """Return whether a whole country was confirmed cut, and its people report that.
 
     Who switches off at noon each day says nothing of that time.
     """
@@ -216,7 +216,10 @@ def _was_country(outage: EarlierOutage) -> bool:
 
 
 def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell]) -> bool:
-    """Return whether earlier parts lie in the networks of all cells: most may have been back."""
+    """Return whether the networks of all cells had earlier parts.
+
+    Those parts need not hold the cells, because most of them may have been back.
+    """
     networks = {part.scope.asn for part in parts} - {0}
     return all(cell.scope.asn in networks for cell in cells)
 
@@ -245,7 +248,7 @@ def _are_returning(
 def _have_returned(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
-    """Return whether a tenth came back one by one, or after `WAIT_S` a fifth, and more do.
+    """Return whether a tenth came back one by one and more do; a fifth after `WAIT_S`.
 
     So they do where packets are lost for minutes. In a cut nobody does, and at its end all at once.
     """
@@ -261,12 +264,12 @@ def _have_returned(
 
 
 def have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
-    """Return whether it took most of these longer than a cut at once; the first may be churn."""
+    """Return whether most fell slower than a sudden cut; the first may be churn."""
     return measure_middle(fallen) > _STEP_US
 
 
 def measure_middle(fallen: Sequence[VantagePresence]) -> int:
-    """Measure how long the middle three fifths of these took to fall silent; 0 for none."""
+    """Measure how long the middle three fifths took to fall silent; 0 for none."""
     return measure_spread([v.lost_us for v in fallen], 0.2)
 
 

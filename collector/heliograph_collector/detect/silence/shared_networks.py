@@ -1,4 +1,4 @@
-"""Networks of several countries: what befalls one everywhere is a failure of its provider.
+"""Recognize failures of a network provider that serves several countries.
 
 A satellite's provider serves dozens of countries by one network number, and hosts do so too. When
 such a network fails (Starlink for 2.5 h on 24 July 2025, OVH for an hour on 13 October 2021), it
@@ -36,7 +36,7 @@ def have_failed_elsewhere(
     presence: PresenceTracker,
     now_us: int,
 ) -> bool:
-    """Return whether the only network of these cells fell silent in another country with it.
+    """Return whether the cells' only network fell silent in another country too.
 
     Args:
         cells: What fell silent in one country.
@@ -65,7 +65,7 @@ def _has_failed_alone(
     fell_us: int,
     now_us: int,
 ) -> bool:
-    """Return whether a network fell silent in a country then, and most others there did not."""
+    """Return whether a network fell in a country then, while most others did not."""
     limits = presence.limits
 
     def has_fallen(vantage: VantagePresence) -> bool:
@@ -89,7 +89,7 @@ def _has_failed_alone(
 def confirm_lone_networks(
     outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> None:
-    """Confirm outages of networks that failed elsewhere too, and are dark here alone now."""
+    """Confirm outages of networks that failed elsewhere, but are now dark only here."""
     limits = presence.limits
     for outage in outages:
         if outage.held != (HoldReason.ELSEWHERE,):

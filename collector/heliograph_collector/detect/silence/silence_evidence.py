@@ -1,4 +1,4 @@
-"""What the vantages that fell silent tell, as votes: a cut, a power failure, or a block of us."""
+"""Count silent vantages' votes for a cut, a power failure, or a collector block."""
 
 from dataclasses import dataclass
 
@@ -40,12 +40,12 @@ class SilenceEvidence:
         return IncidentKind.SILENCE if is_cut else None
 
     def has_stopped(self, limits: Thresholds) -> bool:
-        """Return whether the agents themselves had stopped: no network, and no power, failed."""
+        """Return whether the agents had stopped, while network and power worked."""
         against = self.online + self.offline + self.powerless
         return self._decides(self.stopped, against, limits)
 
     def was_interrupted(self, limits: Thresholds) -> bool:
-        """Return whether sessions broke for minutes while links worked: no cut, and no block."""
+        """Return whether sessions broke for minutes while links worked: no cut or block."""
         against = self.online + self.offline
         return self._decides(self.interrupted, against, limits, _INTERRUPTED_SHARE)
 
@@ -68,7 +68,10 @@ class SilenceEvidence:
         return max(self.online, self.powerless) >= limits.witnesses
 
     def _have_lines_booted(self, limits: Thresholds) -> bool:
-        """Return whether machines began as their lines came back; laptops live on behind these."""
+        """Return whether machines booted as their lines returned.
+
+        Laptops behind the lines have batteries and do not boot.
+        """
         known = max(self.silent, self.powerless + self.powered)
         share = _SIGNS_SHARE if self.is_grid else limits.told_share
         return self.booted >= max(_BOOTED, share * known)
@@ -81,7 +84,7 @@ class SilenceEvidence:
     def _decides(
         self, told: float, against: float, limits: Thresholds, share: float | None = None
     ) -> bool:
-        """Return whether a share of the silent votes, `told_share` by default, outweighs others."""
+        """Return whether a share of silent votes outweighs others; default `told_share`."""
         least = (limits.told_share if share is None else share) * self.silent
         is_most = told >= limits.confirm_share * (told + against)
         return is_most and told >= max(limits.witnesses, least)

@@ -1,4 +1,4 @@
-"""The ways to the collector that fell silent: carriers, with their entrances if these are known."""
+"""List the silent ways to the collector: carriers, with known entrances."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,10 @@ def group_by_carrier(vantages: Iterable[VantagePresence]) -> dict[str, list[Vant
 
 
 def list_silent_ways(vantages: Sequence[VantagePresence]) -> list[float]:
-    """List the silent votes of carriers of which most are, the most first; one vote is none.
+    """List silent votes of mostly silent carriers, the largest first.
 
-    Those whose entrance is not known may use that of most others, and are no way beside it.
+    A carrier needs more than one vote. Those whose entrance is not known may use that of most
+    others, and are no way beside it.
     """
     groups = group_by_carrier(vantages)
     for carrier in [name for name in groups if "/" not in name]:
@@ -36,7 +37,7 @@ def list_silent_ways(vantages: Sequence[VantagePresence]) -> list[float]:
 
 
 def list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
-    """List the carriers that a tenth of those online lost: by others single ones go by chance.
+    """List carriers that a tenth or more of those online lost; fewer may be chance.
 
     A block explains all silences over its carriers, so one that returned by another entrance and
     was lost there once more would hide a cut of those that are on it.

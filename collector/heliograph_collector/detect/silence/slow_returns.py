@@ -49,14 +49,14 @@ class _Network:
 
     @property
     def may_be_slow(self) -> bool:
-        """Return whether so many are missing that the others of the country show no pace of it."""
+        """Return whether too many are missing for other networks to show their pace."""
         least = THRESHOLDS.alive_share * (self.missing + self.returned)
         return self.missing >= max(THRESHOLDS.burst, least)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """The vantages of one country that were awaited since a start, and their pace of returns."""
+    """One country's vantages awaited since a start, and their pace of returns."""
 
     missing: Sequence[VantagePresence]
     returned: Sequence[VantagePresence]
@@ -143,7 +143,7 @@ class _Wait:
 
 
 def _select_slow(counts: Counter[int], networks: Mapping[int, _Network]) -> list[int]:
-    """Select the networks that may be slow by themselves, if they have most missing of a cell.
+    """Select the networks slow by themselves that hold most of a cell's missing.
 
     Args:
         counts: The missing of the cell by network.
@@ -188,7 +188,10 @@ def _find_return(
     since_us: int,
     now_us: int,
 ) -> int:
-    """Find when most of the other countries were back: now, if they are not; at once, if none."""
+    """Find when most vantages of the other countries were back.
+
+    It is `now_us` if they are not back, and `since_us` if there are none.
+    """
     times_us = [v.resumed_us for other, back in returned.items() if other != country for v in back]
     times_us += [now_us for other, away in missing.items() if other != country for _ in away]
     return quantile(times_us, _BACK_SHARE) if times_us else since_us

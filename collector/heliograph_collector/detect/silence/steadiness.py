@@ -1,4 +1,4 @@
-"""Steadiness: whether the silent stay silent, or sessions break and come back by themselves.
+"""Decide whether the silent stay silent, or sessions merely break and return.
 
 A cut keeps its vantages silent. Where packets are lost (throttling), or agents restart in turn,
 most may be silent at any time and each for minutes only: results still arrive from all of them.
@@ -74,7 +74,7 @@ def is_unsteady(
     neighbors: Sequence[VantagePresence],
     freed: Collection[str] = (),
 ) -> bool:
-    """Return whether so many came back by the way they were lost by that the silent will too.
+    """Return whether so many came back by their lost way that the silent will too.
 
     Args:
         vantages: Vantages of the place that are live or silent.
@@ -103,7 +103,7 @@ def is_flapping(
     outages: Sequence[ConfirmedOutage],
     now_us: int,
 ) -> bool:
-    """Return whether sessions in these cells break and come back, with no cut that explains it.
+    """Return whether sessions in these cells flap without a cut that explains it.
 
     Args:
         since_us: The first silence of the burst.
@@ -132,7 +132,7 @@ def is_flapping(
 def _list_freed(
     vantages: Iterable[VantagePresence], outages: Sequence[ConfirmedOutage]
 ) -> set[str]:
-    """List those whose last return was the end of a block of the collector, in which they were.
+    """List vantages inside an ended collector block whose last return was its end.
 
     Each is back after its own time, as it tries the lost way again after up to six hours.
     """
@@ -154,7 +154,7 @@ def _do_breaks_explain(
     freed: Collection[str],
     now_us: int,
 ) -> bool:
-    """Return whether so many of a part are silent by chance, at the rate of the rest's breaks.
+    """Return whether the rest's break rate makes so many silences of a part by chance.
 
     Of few people of one operator nobody may have come back yet. Where sessions break all over a
     country, each as likely here as there, such a part is silent now and then.
@@ -174,7 +174,7 @@ def _do_breaks_explain(
 
 
 def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
-    """Return whether most of these were lost in one moment, and stay away longer than agents wait.
+    """Return whether most fell in one moment and stay away longer than a retry takes.
 
     Sessions that break by themselves break one by one; where something ends them all at once, they
     are back as soon as agents have tried again. So it is a cut, also minutes after another one of
@@ -194,7 +194,7 @@ def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us:
 
 
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
-    """Return whether sessions that broke and came back before do not come back any more.
+    """Return whether sessions that broke and came back have stopped coming back.
 
     Where packets are lost, returns go on at a rate: that of a time before the silence. It is known
     at least, as each vantage counts once, by its last return; more of it in a shorter time. If
@@ -214,7 +214,9 @@ def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_
 
 
 def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_us: int) -> bool:
-    """Return whether chance leaves so few returns since `after_us`, by the rate before `before_us`.
+    """Return whether returns since `after_us` are fewer than chance leaves.
+
+    The rate is that of the time before `before_us`.
 
     Args:
         returns_us: The returns, in order of time.
@@ -232,7 +234,7 @@ def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_u
 
 
 def has_flapped(vantages: Sequence[VantagePresence], since_us: int) -> bool:
-    """Return whether half of the silent came back since then, and each was lost again by itself.
+    """Return whether half of the silent came back and were lost again, one by one.
 
     After an opening of a cut they come back together, or are lost together, also place by place.
     """
@@ -252,7 +254,7 @@ def has_flapped(vantages: Sequence[VantagePresence], since_us: int) -> bool:
 
 
 def _is_mixed(lost_again: Sequence[VantagePresence]) -> bool:
-    """Return whether some were lost again before others were back, so that nothing cut them."""
+    """Return whether some were lost again before others returned: no cut took them."""
     lost_us = [v.lost_us for v in lost_again]
     rejoined_us = [v.rejoined_us for v in lost_again]
     is_before = quantile(lost_us, 0.1) < quantile(rejoined_us, 0.9)
@@ -274,7 +276,7 @@ def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int) -> bool:
 
 
 def _exclude_steps(lost_again: Sequence[VantagePresence]) -> list[VantagePresence]:
-    """Leave out the vantages of regions, networks and kinds of access that were lost together."""
+    """Drop vantages of regions, networks or access types that were lost together."""
     members: defaultdict[Scope, list[VantagePresence]] = defaultdict(list)
     for vantage in lost_again:
         for scope in scopes_of(vantage.place):
@@ -298,7 +300,7 @@ def count_steady(vantages: Sequence[VantagePresence], now_us: int) -> VoteCount:
 def are_steady(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], burst_us: int, now_us: int
 ) -> bool:
-    """Return whether enough have been silent for long enough to confirm each of these cells.
+    """Return whether enough have been silent long enough to confirm each of the cells.
 
     Where sessions break one after another, the first are back by the time the last are lost. A
     heartbeat is enough of a cell that fell at once, or is nearly dark. An agent whose session broke
@@ -348,7 +350,7 @@ def _have_fallen_slowly(
 def _is_rest_falling(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], burst_us: int, now_us: int
 ) -> bool:
-    """Return whether the country beside these cells falls in the same burst, and still does.
+    """Return whether the country beside these cells still falls in the same burst.
 
     Where sessions break all over a country, they are most of some city first. Nobody of that city
     may be back yet, but what befell it is not of the city.
@@ -369,7 +371,7 @@ def _is_lost_again(vantage: VantagePresence) -> bool:
 
 
 def _returned_together(lost_again: Sequence[VantagePresence]) -> bool:
-    """Return whether one fault ended for these, ours or a carrier's, and all were here after it.
+    """Return whether one fault ended for all of these, and all were here after it.
 
     Where sessions flap, some are lost again soon after the last are back, or before.
     """

@@ -1,4 +1,4 @@
-"""Switched off: whether machines that began again had lost power together, or each by itself.
+"""Decide whether rebooted machines lost power together, or each by itself.
 
 Theory of operation. A reboot after a silence says that a machine was off, and not why. A grid takes
 a country or a region at once, or street by street, and a cut one network after another. People who
@@ -39,7 +39,7 @@ def _get_lost_us(machine: VantagePresence) -> int:
 
 
 def went_one_by_one(machines: Iterable[VantagePresence]) -> bool:
-    """Return whether most of these machines of a country were switched off each by itself."""
+    """Return whether most of a country's machines were switched off one by one."""
     lost = [(machine, _get_lost_us(machine)) for machine in machines]
     if len(lost) < _LEAST:
         return False
@@ -67,7 +67,7 @@ def went_by_network(vantages: Iterable[VantagePresence]) -> bool:
 
 
 def measure_fallen_lines(vantages: Iterable[VantagePresence], since_us: int) -> float:
-    """Measure which share of the lines of a country fell, since some hours before its phones did.
+    """Return the share of lines that fell in the hours before a country's phones.
 
     Who was not here then is no line that could have fallen; 0 if there are too few.
     """
@@ -84,7 +84,7 @@ def measure_fallen_lines(vantages: Iterable[VantagePresence], since_us: int) -> 
 
 
 def _has_fallen(line: VantagePresence, since_us: int) -> bool:
-    """Return whether a line fell for long, or lost power, though it may be back since then."""
+    """Return whether a line fell for long or lost power, even if it is back."""
     was_long = line.is_silent or line.back_us - line.lost_us >= BRIEF_US
     return line.powerless_us >= since_us or (line.lost_us >= since_us and was_long)
 

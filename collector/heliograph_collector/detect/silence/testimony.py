@@ -1,4 +1,4 @@
-"""Testimony: what one vantage that fell silent tells about it, at once or when it is back.
+"""Testimony of one silent vantage, given at once or after its return.
 
 explanation.py weighs the words, and says what they mean.
 """
@@ -17,7 +17,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What one vantage tells about its silence."""
+    """Testimony of one vantage about its silence."""
 
     vantage: VantagePresence
     report: OfflineReport | None
@@ -31,7 +31,7 @@ class Testimony:
 
     @property
     def is_interrupted(self) -> bool:
-        """Return whether its link worked, and its lost carrier did again too soon for a block."""
+        """Return whether its link worked, and its lost carrier soon did too: no block."""
         return self._has_link and self._was_brief
 
     @property
@@ -70,14 +70,17 @@ class Testimony:
 
     @property
     def reported_carrier(self) -> str:
-        """Return the carrier that its words are of: not one that it lost after it had told them."""
+        """Return the carrier that its report is about: one lost before the report."""
         vantage = self.vantage
         is_old = self.report is not None and self.report.at_us < vantage.lost_us
         return vantage.home if vantage.is_silent and is_old and vantage.home else vantage.lost_by
 
     @property
     def is_settled(self) -> bool:
-        """Return whether it claims that from the network that it was lost in, and is still here."""
+        """Return whether it reports a working link from the network where it was lost.
+
+        It must still be there.
+        """
         vantage = self.vantage
         is_same = vantage.lost_in == vantage.place.asn != 0
         return vantage.is_live and is_same and self.is_online
@@ -92,7 +95,7 @@ class Testimony:
 
     @property
     def is_rerouted(self) -> bool:
-        """Return whether it is back by another carrier, and tells at most that it had power."""
+        """Return whether it is back by another carrier, and reports no more than power."""
         return self._came_another_way and self._stays_away_since(self.vantage.rerouted_us)
 
     @property
@@ -106,7 +109,7 @@ class Testimony:
 
     @property
     def _is_elsewhere(self) -> bool:
-        """Return whether it is back by the lost carrier in another network, as over a satellite.
+        """Return whether it is back by the lost carrier, but in another network.
 
         So the entrance answers, and what it measured says nothing of the network that it had left.
         """
@@ -125,7 +128,7 @@ class Testimony:
 
     @property
     def is_prompt(self) -> bool:
-        """Return whether its report tells it, or it was back too soon to measure in between."""
+        """Return whether it has a report, or returned too soon to measure in between."""
         silent_us = self.vantage.rerouted_us - self.vantage.heard_us
         return self.report is not None or silent_us <= 2 * self._retry_us
 
@@ -160,13 +163,13 @@ class Testimony:
         return self.vantage.place.access == "mobile"
 
     def _is_told(self, lost_us: int) -> bool:
-        """Return whether what it told of an earlier silence holds: nothing newer is known of it."""
+        """Return whether its testimony on an earlier silence holds, with nothing newer."""
         latest_us = self.vantage.lost_us
         is_new = self.report is not None and self.report.until_us > self.vantage.heard_us
         return lost_us >= (latest_us if is_new else self.told_since_us or latest_us) > 0
 
     def _stays_away_since(self, since_us: int) -> bool:
-        """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""
+        """Return whether the lost carrier stayed dead longer than a retry and a heartbeat."""
         until_us = self.vantage.rejoined_us if self.is_rejoined else self.now_us
         return until_us - since_us > self._retry_us
 

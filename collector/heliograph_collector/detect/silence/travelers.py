@@ -1,4 +1,4 @@
-"""Travelers: people who fall silent in a region and are here from another one soon after.
+"""Recognize travelers: people who fall silent in one region and return in another.
 
 Theory of operation. At the end of a holiday, or where a village is evacuated, people leave a region
 one by one. Each is silent on the way, so that the region fades as in a slow cut. But its people are
@@ -25,7 +25,7 @@ _DOUBT_SHARE = 0.2  # of those who fell silent, of whom so many travel: no cut i
 def measure_travelers(
     cells: Sequence[AffectedCell], vantages: Iterable[VantagePresence], since_us: int
 ) -> float:
-    """Measure which share of those lost in some regions since then is here from other ones.
+    """Return the share of a region's lost vantages that reappeared in other regions.
 
     Args:
         cells: Those that fell silent; 0 if they are no regions.

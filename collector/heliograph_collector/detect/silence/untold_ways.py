@@ -22,7 +22,9 @@ def fell_by_untold_ways(
     voters: Collection[VantagePresence],
     tellers: Sequence[VantagePresence],
 ) -> bool:
-    """Return whether cells are silent over ways that live elsewhere, and nobody tells a block of.
+    """Return whether cells are silent over ways that live elsewhere.
+
+    Nobody reports a block of these ways.
 
     Args:
         cells: The cells that may be cut.

@@ -106,12 +106,12 @@ class VantagePresence:
 
     @property
     def has_measured(self) -> bool:
-        """Return whether it measured in its last silence, so that it fell silent with power."""
+        """Return whether it measured in its last silence, so that it had power then."""
         report = self.report
         return report is not None and report.alive and report.until_us > self.heard_us
 
     def may_have_measured(self, now_us: int) -> bool:
-        """Return whether its uploads may yet tell that it measured before its machine rebooted.
+        """Return whether pending uploads may show that it measured before its reboot.
 
         One whose machine began as its way came back is taken for powerless at once.
         """
@@ -131,7 +131,7 @@ class VantagePresence:
 
     @property
     def telling_us(self) -> int:
-        """Return the time from its return until it has told what it measured in its silence."""
+        """Return how long after its return its report on the silence may arrive."""
         return 0 if is_other_way(self.witness.carrier, self.lost_by) else UPLOAD_WAIT_US
 
     @property
@@ -146,7 +146,7 @@ class VantagePresence:
 
     @property
     def is_home(self) -> bool:
-        """Return whether it came from its last loss back to the carrier that it had left before.
+        """Return whether it returned from its last loss to the carrier it had left before.
 
         Agents try that one again, and drop the other for it: that one is not blocked.
         """
@@ -154,24 +154,27 @@ class VantagePresence:
         return is_other and self.home_us > self.heard_us > 0
 
     def uses(self, carriers: Collection[str]) -> bool:
-        """Return whether it uses one of these carriers, or did before it lost it; of none, True."""
+        """Return whether it uses, or before its loss used, one of the carriers.
+
+        It is True if `carriers` is empty.
+        """
         own = {self.witness.carrier, self.lost_by, self.home}
         return not carriers or not own.isdisjoint(carriers)
 
     def is_kept_from(self, carriers: Collection[str], since_us: int, now_us: int) -> bool:
-        """Return whether it left one of these carriers since a time, and is not back by it."""
+        """Return whether it left one of the carriers since a time and is not back by it."""
         is_recent = since_us <= self.left_home_us and now_us - self.left_home_us <= _KEPT_US
         return self.home in carriers and is_recent
 
     def has_stayed(self, now_us: int) -> bool:
-        """Return whether it was not away for long in the day before its loss, or before now."""
+        """Return whether it was never long away in the day before its loss, or before now."""
         until_us = self.heard_us if self.is_silent else now_us
         return 0 < self.seen_us <= until_us - DAY_US
 
     def find_usual_break(self) -> tuple[int, int]:
-        """Return begin and length of the longest break at the time of its loss on earlier days.
+        """Return start and length of its longest daily break at the time of its loss.
 
-        Of the days that are looked at; (0, 0) if it had none at this time of day.
+        Only the last `_BREAK_DAYS` days count; it is (0, 0) if it had none at this time of day.
         """
         usual = (0, 0)
         for begin_us, length_us in self.breaks:
@@ -181,7 +184,7 @@ class VantagePresence:
         return usual
 
     def count_shutdowns(self, at_us: int) -> int:
-        """Count the days of the week before a time on which it was switched off at that time."""
+        """Count the days of the week before a time with a shutdown at that time of day."""
         days = {count_days(shutdown_us, at_us) for shutdown_us in self.shutdowns}
         return sum(1 <= number <= _ROUTINE_DAYS for number in days)
 
@@ -198,7 +201,7 @@ class VantagePresence:
         self.ran_alone = False
 
     def mark_evaded(self, heard_us: int, at_us: int) -> None:
-        """Mark the loss of a session in place of which it has one by another carrier already."""
+        """Record the loss of a session that one by another carrier has replaced."""
         self.heard_us = heard_us
         self.lost_us = at_us
         self.rerouted_us = at_us
@@ -251,9 +254,9 @@ class VantagePresence:
         self._note_restart(signal)
 
     def note_report(self, report: OfflineReport) -> None:
-        """Keep what it told; a reboot later in a silence in which it measured is no power failure.
+        """Store its report; a reboot after a measurement in a silence is no power failure.
 
-        Its return is known before what it measured, and told of a power failure until then.
+        Its return is known before its measurements, and showed a power failure until then.
         """
         self.report = report
         if not report.alive and report.until_us - self.heard_us > BRIEF_US:
@@ -272,7 +275,7 @@ class VantagePresence:
         self.breaks = (*recent[1 - _MAX_BREAKS :], (self.heard_us, length_us))
 
     def _note_shutdown(self) -> None:
-        """Keep when its machine was switched off, which may be so at this time of the next days."""
+        """Record when its machine was switched off, to recognize a daily routine."""
         if self.deferred or self.heard_us in self.shutdowns:
             return
         since_us = self.heard_us - _ROUTINE_DAYS * DAY_US - _SAME_TIME_US
@@ -314,6 +317,6 @@ def affects(fault: Fault, vantage: VantagePresence) -> bool:
 
 
 def count_days(earlier_us: int, later_us: int) -> int:
-    """Return how many days lie between two times of the same time of day; 0 if it is another."""
+    """Return the days between two times at one time of day; 0 if the times differ."""
     days, apart_us = divmod(later_us - earlier_us + _SAME_TIME_US, DAY_US)
     return days if apart_us <= 2 * _SAME_TIME_US else 0

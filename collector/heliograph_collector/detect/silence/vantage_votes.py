@@ -1,4 +1,4 @@
-"""Votes of vantages: which of them are heard, and how many votes are silent, live or dark."""
+"""Select the vantages that vote, and count their silent, live and dark votes."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -19,7 +19,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 def select_voting(
     vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds
 ) -> list[VantagePresence]:
-    """Select the vantages that are heard; a young one only where nobody established differs."""
+    """Select the vantages that vote; young ones only if no established one differs."""
     voters = select_voters(_list_votes(vantages), now_us, limits)
     if len(voters) == len(vantages):
         return list(vantages)
@@ -30,7 +30,10 @@ def select_voting(
 def select_established(
     vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds, min_votes: float
 ) -> tuple[list[VantagePresence], bool]:
-    """Return (the established vantages, True) if they have `min_votes`, else (the heard, False)."""
+    """Return (established vantages, True), or (voting vantages, False) if too few.
+
+    The established suffice if they have `min_votes`.
+    """
     votes = _list_votes(vantages)
     if established_votes(votes, now_us, limits, min_votes, limits.nat_votes)[1]:
         return [s for s in vantages if is_established(s.witness, now_us, limits)], True
@@ -88,7 +91,7 @@ def count_live(
 def count_dark(
     vantages: Iterable[VantagePresence], carriers: Collection[str], since_us: int, now_us: int
 ) -> VotesByPlace:
-    """Count the vantages' votes; a hit is silent, or here but kept from one of the carriers.
+    """Count the votes; a hit is silent, or here but kept from one of the carriers.
 
     Over midnight lines get new names, the silent ones not: a lower bound would end an outage.
     """

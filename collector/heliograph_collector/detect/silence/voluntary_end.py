@@ -45,7 +45,7 @@ _NETWORKS = 2  # with two silent members each
 
 
 def _may_be_put_away(vantages: Sequence[VantagePresence], since_us: int, now_us: int) -> bool:
-    """Return whether phones of a country are silent since then as when people put them away.
+    """Return whether a country's phones fell silent as when people put them away.
 
     Args:
         vantages: The country's established vantages, here or silent.
@@ -76,7 +76,10 @@ def _may_be_put_away(vantages: Sequence[VantagePresence], since_us: int, now_us:
 
 
 def _tells_of_dead_link(vantage: VantagePresence, since_us: int) -> bool:
-    """Return whether it ran while it was silent, and anchors did not answer; on Wi-Fi by now."""
+    """Return whether it ran while silent, and no anchor answered it.
+
+    It may report that over Wi-Fi by now.
+    """
     report = vantage.report
     if report is None or report.online is not False:
         return False
@@ -125,7 +128,7 @@ def _find_day(vantage: VantagePresence) -> int:
 def find_voluntary_end(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> str:
-    """Find why agents may have stopped themselves in these cells; "" if nothing shows it.
+    """Find why agents in the cells may have stopped by themselves; "" if unknown.
 
     Args:
         cells: Those that fell silent.

@@ -1,4 +1,4 @@
-"""The voters of one evaluation: counted by their tally, and listed when needed, once."""
+"""Count the voters of one evaluation by tally, and list them once when needed."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -77,7 +77,7 @@ class CountryVoters:
         return self._add_unwatched(self._tally.established.list_by_place())
 
     def _add_unwatched(self, votes: VotesByPlace) -> VotesByPlace:
-        """Add who is awaited since a start of ours, or silent by another cause, as not silent.
+        """Add vantages awaited since a start, or silent by another cause, as not silent.
 
         Without them a cell would be wider than what fell silent: its other places seem to have
         no vantages until these are back, or found missing when the start is settled.
@@ -102,18 +102,18 @@ class CountryVoters:
         return attach_persons(cells, count_silent(established, nat_votes=1))
 
     def may_have_cells(self, share: float) -> bool:
-        """Return False if no cell has such a share of silent votes, found by the tally alone."""
+        """Return False if the tally alone shows no cell with such a share of silent votes."""
         votes = self._tally.bound_votes() if self._tally.young else self.votes
         return bool(localize(votes, share, 0.0, self._presence.limits))
 
     def find_blocked_carrier(self, before_us: int) -> confounders.BlockedCarrier | None:
-        """Find a carrier that is silent in cells where users of others since before live on."""
+        """Find a carrier silent in cells where users of other carriers live on."""
         if not self._may_be_blocked():
             return None
         return confounders.find_blocked_carrier(self.deciding, before_us, self._presence.limits)
 
     def _may_be_blocked(self) -> bool:
-        """Return False if no carrier of several is silent anywhere, found by the tallies alone."""
+        """Return False if the tallies alone show no carrier, of several, to be silent."""
         carriers = sorted(self._tally.carriers)
         if len(carriers) < 2 or not self.is_established:
             return len(carriers) > 1
@@ -128,10 +128,10 @@ class CountryVoters:
 
 
 def end_wait(presence: PresenceTracker) -> list[str]:
-    """Stop counting who is awaited in places of which others are known; list the countries.
+    """Stop counting awaited vantages in places with known others; list the countries.
 
-    After a takeover hosts have told whom they have. Who is awaited still was at a host that died,
-    and would hide for `grace_s` that the others of his place are silent.
+    After a takeover hosts have reported their sessions. A vantage that is still awaited was at a
+    host that died, and would hide for `grace_s` that the others of its place are silent.
     """
     countries = [country for country, awaited in presence.unwatched.items() if awaited]
     for country in countries:

@@ -1,4 +1,4 @@
-"""What the other countries show about the moment in which one fell silent."""
+"""Describe what other countries show about the moment when one fell silent."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _COMMON_US = 300 * SECOND_US  # in which a fault of ours reaches one country aft
 
 @dataclass(frozen=True, slots=True)
 class WitnessStatement:
-    """What the other countries show about the moment in which a country fell silent."""
+    """State of the other countries at the moment when a country fell silent."""
 
     is_known: bool = False  # they have enough votes for a comparison
     is_hit: bool = False  # the median country fell silent too
@@ -71,7 +71,7 @@ def hear_witnesses(
 def _count_countries(
     tallies: Sequence[WitnessTally], since_us: int, limits: Thresholds
 ) -> list[VoteCount]:
-    """Count the votes of each country; the young are heard where too few are established."""
+    """Count each country's votes; young vantages count if the established are few."""
     established = [tally.sum_established(since_us) for tally in tallies]
     if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
         return [count for count, _ in established]
@@ -111,7 +111,7 @@ def _compare_countries(
 def keep_acquittal(
     earlier: WitnessStatement | None, latest: WitnessStatement, waited_us: int
 ) -> WitnessStatement:
-    """Return the earlier statement where others lived on, and only churn can have changed that.
+    """Return the earlier statement if others lived on and only churn differs.
 
     A wait of half an hour adds the losses of half an hour to theirs: those of people who go to bed
     make a fifth of a small country. A fault of ours that reaches them late takes half of one, and
@@ -132,6 +132,9 @@ def _begins(count: VoteCount, limits: Thresholds) -> bool:
 
 
 def _lives_on(count: VoteCount, limits: Thresholds) -> bool:
-    """Return whether a country lives on; in a small one three silences by themselves are 25 %."""
+    """Return whether a country lives on.
+
+    In a small country three silences by chance are 25 %.
+    """
     is_few = count.hits <= limits.burst and count.share <= _FEW_SHARE
     return is_few or count.share < limits.witness_share

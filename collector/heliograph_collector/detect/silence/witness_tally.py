@@ -1,4 +1,4 @@
-"""Tallies: the votes of one country about silences since a time, kept up incrementally.
+"""Tally one country's votes about silences since a time, incrementally.
 
 Theory of operation. An outage is compared with all other countries, at each evaluation, and its own
 country may have 100,000 vantages. A vantage is therefore counted when it changes, and not when a
@@ -35,7 +35,7 @@ _Sums = tuple[VoteCount, VoteCount]
 
 
 class WitnessPresence(Protocol):
-    """What a tally reads of a vantage."""
+    """Attributes of a vantage that a tally reads."""
 
     witness: VantageRef
     since_us: int
@@ -50,7 +50,7 @@ class WitnessPresence(Protocol):
 
 
 def fell_silent(vantage: WitnessPresence, since_us: int) -> bool:
-    """Return whether a vantage fell silent since a time, or in a fault of the collector."""
+    """Return whether a vantage fell silent since a time, or in a collector fault."""
     is_recent = vantage.lost_us >= since_us and (vantage.is_live or vantage.is_silent)
     return is_recent or (vantage.is_silent and vantage.deferred)
 
@@ -248,7 +248,7 @@ def _weigh_day(days: Counter[str] | None) -> float:
 
 @dataclass(slots=True)
 class CountryTally(ABC):
-    """The vantages of one country by one carrier ("": any), indexed by what time changes."""
+    """Vantages of a country by one carrier ("": any), indexed by what time changes."""
 
     limits: Thresholds
     carrier: str = ""
@@ -305,7 +305,7 @@ class CountryTally(ABC):
 
 @dataclass(slots=True)
 class WitnessTally(CountryTally):
-    """What other countries hear of one: who fell silent since a time, even if back."""
+    """Tally of the vantages that fell silent since a time, even if they are back."""
 
     every: VoteTally | None = None  # from the first time that the established do not suffice
 
@@ -344,10 +344,10 @@ class WitnessTally(CountryTally):
 
 @dataclass(slots=True)
 class SilenceTally(CountryTally):
-    """What a country says of itself: who is live, and who fell silent since a time and stays so.
+    """Tally of a country's live vantages, and of those silent since a time.
 
     Where all are established, `established` counts what the candidate of an outage would count.
-    Where some are young, whose word depends on others, `bound_votes` says whether to count them.
+    Where some are young, whose votes depend on others, `bound_votes` shows whether to count them.
     """
 
     silent: VoteTally = field(default_factory=VoteTally)  # of any age: a bound of the hits

@@ -1,4 +1,4 @@
-"""Alarm budgets: how unlikely chance must make an alarm, by the false alarms of a year."""
+"""Compute alarm thresholds from the false alarms that a year may have."""
 
 import math
 

@@ -155,7 +155,7 @@ def _compute_gain(votes: float, share: float, noise: float) -> float:
 def select_distinct(
     affected: Iterable[AffectedCell], votes: VotesByPlace, limits: Thresholds = THRESHOLDS
 ) -> tuple[AffectedCell, ...]:
-    """Select the cells that stand out from the rest of the country, and not from noise alone.
+    """Select the cells that stand out from the rest of the country, not from noise.
 
     Where a third fails by chance, or a block has reached a third of what is tested, most do in some
     small cell (fewer votes than `few`).
@@ -237,7 +237,7 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
 
 
 def _count_people(votes_by_place: VotesByPlace) -> dict[Scope, VoteCount]:
-    """Count votes in every cell, in that of a country nearly without data centers that live.
+    """Count votes in every cell; live data centers hardly count in the country's.
 
     They stay live in any cut. Two of them weigh more than a city behind one address. Where nobody
     but them lives, they still show that a part of the country fell alone.

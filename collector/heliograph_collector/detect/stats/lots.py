@@ -1,4 +1,4 @@
-"""Lots: whether it is chance that what fails in several places are the members of one group.
+"""Compute the chance that the failures of several places fall on one group.
 
 If the group does not matter, the failures of each place fall on its members and others like lots
 (Fisher, Statistical Methods for Research Workers, 21.02), and the lots of all places are added up,

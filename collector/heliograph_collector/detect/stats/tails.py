@@ -51,7 +51,7 @@ def chernoff_bound(mean: float, k: int) -> float:
 
 
 def cease_chance(before: int, after: int, times: float) -> float:
-    """Return P(at most `after` events) in a time, of which `before` came in an earlier one.
+    """Return P(at most `after` events), given `before` events in an earlier time.
 
     Both are Poisson counts of one unknown rate, so that the later is negative binomial.
 
@@ -81,7 +81,7 @@ def log_beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
 
 
 def beta_binomial_tail(k: int, n: int, mean: float, spread: float) -> float:
-    """Return P(at least k of n) under a beta-binomial distribution; see `log_beta_binomial`."""
+    """Return P(at least k of n) under a beta-binomial; see `log_beta_binomial`."""
     return math.fsum(
         math.comb(n, count) * math.exp(log_beta_binomial(count, n, mean, spread))
         for count in range(k, n + 1)

@@ -101,7 +101,10 @@ def _find_nats(
     groups: Mapping[tuple[str, VantageLocation], Sequence[int]],
     spans: Mapping[tuple[str, str], int],
 ) -> dict[tuple[str, str, str], list[Group]]:
-    """Find the prefixes that may be carriers' NATs: their groups by prefix, country and access."""
+    """Find the prefixes that may be carriers' NATs, with their groups.
+
+    The keys are prefix, country and access.
+    """
     shared: defaultdict[tuple[str, str, str], list[Group]] = defaultdict(list)
     for (prefix, location), (size, _) in groups.items():
         access = location.access
@@ -130,7 +133,10 @@ def is_carrier_nat(access: str, groups: Sequence[Group]) -> bool:
 
 
 def weigh_nat(group_size: int, groups: Sequence[Group], nat_votes: int) -> float:
-    """Return the votes of a NAT's vantages in one place, in shares of their line in a place."""
+    """Return the votes of a NAT's vantages in one place.
+
+    They are a share of the votes that its line has in a place.
+    """
     everywhere = sum(size for _, size in groups)
     return len(groups) * min(nat_votes, everywhere) * group_size / everywhere
 
