@@ -1,8 +1,8 @@
 """Amend incidents that the live detector has or missed, by late data. Pure.
 
-The live detector does not change. Its incidents are amended before they are written. Of a judge
-that is minutes behind it has few votes, or none: what it only suspects, and what it never sees end,
-stands as the window that was detected again shows it.
+The live detector does not change. Its incidents are amended before they are written. When the judge
+is minutes behind, the live detector has few votes or none: what it only suspects, and what it never
+sees end, is replaced by the result of detecting the window again.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence

@@ -1,18 +1,19 @@
 """Blocking in votes that are too few for minutes, such as OONI's rows.
 
 Bins are hours, and votes count for 3, 6 or 12 hours: for as long as half of them need until five
-have come. What fails in one network alone since its first row has no onset there, and is left out.
-Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
-1 to 15 % of the rows of a service that works are anomalies. What fails as often as other services
-of the country, by their latest tests, is no block. What fails row after row in one network where
-it hardly ever did is a block before five have failed (`sparse_runs.py`).
+have come. A service that fails in one network alone since its first row has no onset there, and is
+left out. Votes of more than 3 hours are so few that the usual failures of the service count: by
+OONI's rules 1 to 15 % of the rows of a service that works are anomalies. A service that fails as
+often as other services of the country, by their latest tests, is not blocked. One that fails row
+after row in a network where it hardly ever failed is blocked before five rows have failed
+(`sparse_runs.py`).
 
-What is congested, or a resolver that fails, fails tests of all services, each by chance
+Congestion, or a failing resolver, fails tests of all services, each by chance
 (`blocking/other_services.py`). In the few hours in which sparse votes count, another service has
 hardly a test. So its latest tests of a day are taken: chance shows in them as failures now and
 then. A service whose latest tests all failed may be blocked itself, and says nothing; where those
-are most, nothing is compared, since a state may block most of what is tested. Nor is it where no
-more fails than on usual days: that is compared with the service's own past.
+are most, nothing is compared, since a state may block most of what is tested. Nothing is compared
+either where no more fails than on usual days: that is compared with the service's own past.
 
 The brackets of the live detector are those of vantages that worked and then failed. Where each row
 is a separate voter, they are the rows around the moment that divides the rows best: before it a

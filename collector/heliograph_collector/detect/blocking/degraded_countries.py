@@ -1,11 +1,10 @@
 """Detect countries where tests of most services fail now and then for a long time.
 
-Most services fail a share of the time, on most links. Theory of operation. What fails of all
-services alike is no block of one (other_services.py), so a country whose state slows all that
-crosses its border would look well. Votes cannot tell that from a cable that broke or an evening on
-which all lines are full: it is one suspicion of low confidence, held for `all_services`, and never
-more. States of a country: calm → degraded in `_HOLD_BINS` more bins than not (suspected) → hardly
-any test fails for `_CLEAR_BINS` (closed).
+Theory of operation. Failures of all services alike are no block of one (other_services.py), so a
+country whose state slows all that crosses its border would look well. Votes cannot tell that from a
+cable that broke or an evening on which all lines are full: it is one suspicion of low confidence,
+held for `all_services`, and never more. States of a country: calm → degraded in `_HOLD_BINS` more
+bins than not (suspected) → hardly any test fails for `_CLEAR_BINS` (closed).
 
 A vantage is impaired when its tests of several services now fail and now work. A block, of however
 many services, fails each test from its beginning to its end, so it impairs nobody. The vantages of

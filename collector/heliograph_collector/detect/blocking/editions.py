@@ -2,9 +2,9 @@
 
 Theory of operation. A block begins at one moment, for programs of every edition; an edition that
 breaks a test begins where and when it is installed. So a failure is in doubt if its vantage reached
-the service last by an earlier edition, and failed first by the present one. What is in doubt
-confirms nothing, until others decide it: vantages whose failures did not begin so (it is a block if
-they fail too), and where they are too few other countries with the same edition.
+the service last by an earlier edition, and failed first by the present one. A failure in doubt
+confirms nothing until others decide it: vantages whose failures did not begin so (it is a block if
+they fail too) and, if these are too few, other countries with the same edition.
 
 The world may change in place of the edition: a root certificate expires that an old one relies on.
 Then the edition fails, and others work, in the same networks and in other countries alike. That
@@ -335,7 +335,7 @@ class EditionDoubts:
     def _find_times(self, vote: ServiceVote) -> tuple[int, int]:
         """Return when a vantage reached the service last, and when its failures began.
 
-        What passes by an edition that fails most of its tests is no end of its failures.
+        A passed test does not end the failures of an edition that fails most of its tests.
         """
         name = vote.witness.nym
         last_us = self.last_good.get(name, 0)

@@ -10,8 +10,9 @@ Theory of operation. States and transitions:
 
 It is clear after `clear_bins` bins in a row with at most `clear_share` failing, or sooner if the
 tests of the last `clear_span_s` alone show it. A block that returns within `wary_s` of an end is
-intermittent, so it needs `wary_bins`. Bins with too few votes count for neither side. What fails a
-share of the time (flapping.py) is partial, and never clear: it only looks so by chance.
+intermittent, so it needs `wary_bins`. Bins with too few votes count for neither side. A service
+that fails a share of the time (flapping.py) is partial, and never clear: it only looks clear by
+chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,8 +2,8 @@
 
 Providers obey an order by turns, over hours. The first ones may be too few to confirm anything, so
 each is suspected by itself. Once they suffice together, all of these suspicions stand for the same
-cells: they are one block, which began with the first. What is suspected inside a block that stands
-is a part of it. A wider block is one that grew, if it did so within `resume_s`; later it is another
+cells: they are one block, which began with the first. A suspicion inside a standing block is a part
+of that block. A wider block is one that grew, if it did so within `resume_s`; later it is another
 incident, since growth raises no alert.
 """
 

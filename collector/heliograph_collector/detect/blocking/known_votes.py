@@ -1,14 +1,13 @@
 """Keep the newest vote of every vantage, to test whether most of a cell fails.
 
-A sample alone may show a majority by chance. Theory of operation. Fresh votes are a sample where
-tests are rarer than votes are fresh, and half of a country is most of a sample by chance, again and
-again: a block that reached one vantage after another was national at 20 of 38. So a cell is named
-only if most of all its vantages fail. What a vantage said before the block says nothing of it:
-where most fail since one moment, those that did not test since then are unknown, and the cell is
-named as soon as before. Where vantage after vantage begins to fail, those that worked since the
-middle one began do contradict. So do controls that fail in the same minutes: a site of a network
-that delivers for others may fail for a few countries, and most failures there are `down`, while
-tests whose control met another site are not.
+Theory of operation. Fresh votes are a sample where tests are rarer than votes are fresh, and half
+of a country is most of a sample by chance, again and again: a block that reached one vantage after
+another was national at 20 of 38. So a cell is named only if most of all its vantages fail. A vote
+from before the block shows nothing of it: where most fail since one moment, vantages without a test
+since then are unknown, and do not delay the naming of the cell. Where vantage after vantage begins
+to fail, those that worked since the middle one began do contradict. Controls that fail in the same
+minutes contradict too: a site of a network that delivers for others may fail for a few countries,
+and most failures there are `down`, while tests whose control met another site are not.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence

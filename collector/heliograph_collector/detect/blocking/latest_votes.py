@@ -73,8 +73,8 @@ def update_latest(latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVo
 def _is_repeated_failure(vote: ServiceVote, latest: Mapping[VoterKey, ServiceVote]) -> bool:
     """Return whether a test out of its turn only repeats a failure of its vantage.
 
-    Who tests again because a test failed is no sample, so a further failure says only that the
-    first was no accident. A success counts as any other.
+    A test that repeats a failed one is no sample, so a further failure shows only that the first
+    was no accident. A success counts as any other.
     """
     if not vote.trigger or vote.standing not in FAILING_VALUES:
         return False

@@ -25,8 +25,8 @@ def find_lifting(
 ) -> PhaseChange | None:
     """Find the cells where a block was lifted; None if it lasts or ends everywhere.
 
-    Most vantages of a cell that failed work again. What was tested since then in the rest fails
-    still, as in no end of a whole block, and what was tested in the cell works.
+    Most vantages of a cell that failed work again. Tests since then still fail in the rest, which
+    excludes an end of the whole block, and work in the cell.
 
     Args:
         votes: The fresh votes of the blocked cells.

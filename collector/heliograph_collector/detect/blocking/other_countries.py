@@ -51,9 +51,10 @@ class OtherCountries:
         """Return whether several of these countries failed alike at the same time.
 
         Two neighbors may block by one order, but a third in the same minutes means that the service
-        itself fails. With many countries more must fail, so that their noise is not enough.
-        What most countries begin to feel in the same minutes is no order of one of them, however
-        few feel it there: old phones that lose a root are many in one country, and few in others.
+        itself fails. With many countries more must fail, so that their noise is not enough. A
+        failure that begins in most countries in the same minutes is no order of one of them, even
+        if it reaches few vantages there: old phones that lose a root are many in one country, and
+        few in others.
         """
         hits = [
             self._list_alike(episode, country)

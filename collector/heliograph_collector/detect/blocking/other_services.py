@@ -1,12 +1,12 @@
 """Measure how much the other services of a country fail.
 
-Theory of operation. What is congested, or a resolver that fails, fails tests of all services alike,
-each by chance. A block fails one service, and leaves the rest as it was, at the same vantages in
-the same minutes. So a cell's failures of one service are evidence only as far as they exceed those
-of the median other service there. A service whose tests fail from some moment on, or always, is
-left out of that: it may be blocked itself, and a state may block most of what is tested. So is a
-vantage whose tests of a service all fail, and a test that somebody answered in the service's place:
-no line that is too full fails each time, or makes up an answer.
+Theory of operation. Congestion, or a failing resolver, fails tests of all services alike, each by
+chance. A block fails one service, and leaves the rest as it was, at the same vantages in the same
+minutes. So a cell's failures of one service are evidence only as far as they exceed those of the
+median other service there. A service whose tests fail from some moment on, or always, is left out
+of that: it may be blocked itself, and a state may block most of what is tested. A vantage whose
+tests of a service all fail is left out too, as is a test with an answer in the service's place: a
+congested line does not fail each time, and makes up no answer.
 """
 
 import math

@@ -243,7 +243,7 @@ def _is_explained(vantage: VantagePresence, outages: Iterable[OutageEpisode]) ->
 def explains(outage: OutageEpisode, scope: Scope) -> bool:
     """Return whether an outage explains silences in a cell.
 
-    What is silent in a cut is silent in a wider cell too, to which the cut may grow.
+    Vantages silent in a cut are silent in a wider cell too, to which the cut may grow.
     """
     is_inside = all(part.scope.is_within(scope) for part in outage.parts)
     is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
@@ -365,8 +365,9 @@ def _have_stayers_gone(
 
     Stayers were here for a whole day and night. Of a fleet of ten a share says little: that nine
     are away, of whom four go to sleep each night, is what chance makes of such a night now and
-    then. But who sleeps does so each day. Who was not away for an hour in the day and night before
-    its loss goes by accident alone, or on a day like none before, and then few do at a time.
+    then. But people who sleep do so each day. A vantage that was not away for an hour in the day
+    and night before its loss goes by accident alone, or on a day like none before, and then few go
+    at a time.
     """
     stayers = [v for v in vantages if v.has_stayed(now_us) and not _is_brief(v, now_us)]
     votes = sum_silent(stayers)

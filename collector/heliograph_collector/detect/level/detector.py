@@ -12,15 +12,15 @@ and the confidence is never high.
 
 A cut of people is seen where people are: in what answers probes and in what they ask for. Routes
 mostly stay in one (Iran 2026: 86 % at the lowest), so that routes that stand contradict nothing,
-and routes that fall are no cut while what they lead to answers. Nor are probes of which up to a
-third get no answer any more while people ask as ever: addresses moved, or a network drops pings. A
-telescope hears stray packets alone. A fall to nothing at all while another source stands is that of
-a collector: in the darkest cuts some remainder answered (1 to 12 %). People ask for less on a
-holiday, while their lines answer as ever; no holiday halves it, nor takes more than twice what a
-night takes. So what people's days show in, and which fell by so little and alone, may be a holiday
-too. So may what fell over hours to what a night leaves: after a month of fasting people sleep at
-hours at which they were up. All services of Google fall together, on a holiday and where its feed
-fails: of one publisher no source joins another.
+and routes that fall are no cut while what they lead to answers. Probes of which up to a third get
+no answer any more while people ask as usual are no cut either: addresses moved, or a network drops
+pings. A telescope hears stray packets alone. A fall to nothing at all while another source stands
+is that of a collector: in the darkest cuts some remainder answered (1 to 12 %). People ask for less
+on a holiday, while their lines answer as ever; no holiday halves it, nor takes more than twice what
+a night takes. So what people's days show in, and which fell by so little and alone, may be a
+holiday too. So may what fell over hours to what a night leaves: after a month of fasting people
+sleep at hours at which they were up. All services of Google fall together, on a holiday and where
+its feed fails: of one publisher no source joins another.
 """
 
 from collections import defaultdict
@@ -347,7 +347,7 @@ def _is_later_night(reading: LevelReading, test: DropTest) -> bool:
 def _is_holiday_sized(test: DropTest) -> bool:
     """Return whether people who keep a holiday could explain how far a level fell.
 
-    What a night takes from it is people's, and the rest answers by night as on a holiday.
+    The part that a night takes is people, and the rest answers by night as on a holiday.
     """
     night_share = 1.0 - test.habit.measure_usual_swing()
     return test.lost_share < min(_SHALLOW, _NIGHTS * night_share)

@@ -81,7 +81,7 @@ def _holds(outer: Incident, inner: Incident) -> bool:
 def find_main_fall(lost_us: Sequence[int]) -> int:
     """Return when half began to go, those that went in the shortest time.
 
-    Who was silent by then had gone to bed, or by chance.
+    Vantages silent before had gone to bed, or were silent by chance.
     """
     times_us = sorted(lost_us)
     count = math.ceil(_MAIN_SHARE * len(times_us))

@@ -45,8 +45,8 @@ def is_habit_known(cell: CellLevel, test: CellTest, sample: Sample, since_us: in
 def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int) -> bool:
     """Return whether nights as dark as a fall come more often than once a year.
 
-    Who was away before it began is away as well. In a larger cell the darkest night is a measure
-    by itself (cell_counts.py).
+    Vantages that were away before the fall count as away. In a larger cell the darkest night is a
+    measure by itself (cell_counts.py).
     """
     if not is_small(test, sample):
         return False

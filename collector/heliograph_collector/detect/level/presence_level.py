@@ -17,7 +17,7 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
 - suspected → withdrawn: the share is usual again, twice in a row, or the fall that has its name
-  explains the silent, or outages do that were told an hour ago.
+  explains the silent, or outages do that were confirmed an hour ago.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of

@@ -30,8 +30,8 @@ _PART_SHARE = 0.1  # … and of a part of a country of which so many do; assumed
 def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: int) -> bool:
     """Return whether a cell's silent phones may be removals of the app.
 
-    Of a slow fall some were gone when it was first seen, so the whole day counts. What has fallen
-    for longer than that has lost its first ones from sight.
+    Some vantages of a slow fall were gone when it was first seen, so the whole day counts. What has
+    fallen for longer than that has lost its first ones from sight.
     """
     silent = [vantage for vantage in fallen if vantage.is_silent]
     is_phones = all(vantage.witness.place.access == "mobile" for vantage in silent)

@@ -95,7 +95,7 @@ def reach_into_gaps(returned: Bracket, gaps: Iterable[BlindGap], country: str) -
 def bracket_onset(silences: Sequence[Silence], limits: Thresholds) -> Bracket:
     """Bracket the onset without the tenth at either end, which may be chance.
 
-    Who is missing after a fault of ours may have fallen silent at any time until that was found.
+    A vantage missing after a fault of ours may have fallen silent at any time until that was found.
     """
     beat_us = int(limits.beat_s * SECOND_US)
     silent_by_us = [s.lost_us if s.floor else s.heard_us + beat_us for s in silences]

@@ -53,7 +53,7 @@ def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether most of the silent are due to be off, while others live.
 
     The others are in the same networks and are not due. A live vantage that is due may go in the
-    next minutes. One that was switched off on a single day shows nothing.
+    next minutes. One that was switched off on only one day shows nothing.
     """
     silent = [v for v in vantages if v.is_silent]
     if not silent:

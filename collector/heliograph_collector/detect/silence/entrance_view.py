@@ -1,7 +1,7 @@
 """Judge from other agents whether an entrance failed or one country blocks it.
 
 Theory. A block of an entrance in one country, and its end for everybody, look alike to the people
-of that country: they lose it, and come back by another one. Somebody else has to tell which it is:
+of that country: they lose it, and come back by another one. Other agents have to show which it is:
 
 - *lives*: a control outside the country, or any established vantage, was here by the entrance
   before the loss, and still is.

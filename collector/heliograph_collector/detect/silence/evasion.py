@@ -328,9 +328,9 @@ def select_reports(lost: Iterable[VantagePresence]) -> dict[str, OfflineReport]:
 def tells_unseen_loss(vantage: VantagePresence, report: OfflineReport) -> bool:
     """Return whether a report is of a broken session that another one replaced.
 
-    By the other carrier it was back before the loss was noticed, so no row has that.
-    Who changes its carrier by intent has no gap to report; who comes home to the one that it had
-    left drops the other for it.
+    By the other carrier it was back before the loss was noticed, so no row has that. An agent that
+    changes its carrier by intent has no gap to report; one that returns to the carrier it had left
+    drops the other for it.
     """
     moved_us = vantage.moved_us
     is_of_move = report.since_us < moved_us <= min(report.until_us + _RECENT_US, report.at_us)

@@ -177,8 +177,8 @@ def _may_boot(members: Iterable[VantagePresence], now_us: int) -> bool:
 def _list_booted(testimony: Sequence[Testimony]) -> list[bool]:
     """List machines that booted as lines of their region returned.
 
-    It lists none unless lines alone fell. Who is off by night begins in the morning, when a cut of
-    that night is over for long.
+    It lists none unless lines alone fell. A machine that is off by night boots in the morning, long
+    after the end of a cut of that night.
     """
     if any(t.vantage.place.access != "fixed" for t in testimony):
         return [False] * len(testimony)
@@ -206,9 +206,10 @@ def are_links_told(
 ) -> bool:
     """Return whether too many report working links for it to be a cut.
 
-    Nobody can say so in a cut, and who has a link of another kind comes back by the same entrance.
-    So a tenth of the votes are enough, of three vantages, in two networks where a tenth fell in
-    each of two; unless so many say that no anchor answered that these are two fifths of all words.
+    Nobody can report that in a cut, and a vantage with a link of another kind comes back by the
+    same entrance. So a tenth of the votes are enough, of three vantages, in two networks where a
+    tenth fell in each of two; unless so many say that no anchor answered that these are two fifths
+    of all words.
 
     Args:
         silenced: The vantages that fell silent, whether or not they are back.

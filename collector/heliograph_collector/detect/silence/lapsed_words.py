@@ -4,9 +4,9 @@ Theory of operation. While one entrance is blocked, who finds another way tells 
 nobody can in a cut. But where nearly all who told it fall silent by the other way too, within
 minutes, and others keep that way, their words are of a time that is over: a state that blocks us
 first may cut the country next. Had it blocked the second way alone, some would tell that by a third
-within the time that it takes to detect a block of the collector. Where none did, whatever was told
-of links up to then lapses, also by those who tell it when they are back. People who go to bed one
-by one keep their word.
+within the time that it takes to detect a block of the collector. If none did, all reports on links
+up to then lapse, also those that arrive after a return. People who go to bed one by one keep their
+word.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
 """Decide whether a collector fault may explain networks that are still silent.
 
 A collector that moves to another address loses all sessions at once, and resolvers learn the new
-address one by one: each network is back at one time, some after a day. So does a route that each
-operator mends by itself. A cut that begins in the minute of such a fault looks the same, but takes
-more of a country than a few of its networks. So these stay suspected until somebody of theirs tells
-what it measured.
+address one by one: each network is back at one time, some after a day. A route that each operator
+repairs by itself has the same effect. A cut that begins in the minute of such a fault looks the
+same, but takes more of a country than a few of its networks. So these stay suspected until one of
+their agents reports what it measured.
 """
 
 from collections import defaultdict

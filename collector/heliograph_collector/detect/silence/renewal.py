@@ -2,11 +2,11 @@
 
 Operators make lines dial in again at night, move phones to other NATs or fall back to 2G, and
 programs restart. All sessions of a network end within seconds, and each comes back after its own
-time, while others are still silent. In a cut nobody comes back. Where the same place was silent
-for minutes at this time of an earlier day, that is its habit, and a cut must last longer. So must
-one of lines of which most had a break each by itself at this time of the last two days: routers
-dial in again by their own clocks, night after night, whether or not that was ever suspected. What a
-whole country's people said was a cut was no habit: no two operators renew sessions in one minute.
+time, while others are still silent. In a cut nobody comes back. Where the same place was silent for
+minutes at this time of an earlier day, that is its habit, and a cut must last longer. So must one
+of lines of which most had a break each by itself at this time of the last two days: routers dial in
+again by their own clocks, night after night, whether or not that was ever suspected. A cut that a
+whole country's people reported is no habit: no two operators renew sessions in one minute.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -90,7 +90,7 @@ def _may_dial_in(
 ) -> bool:
     """Return whether one network's lines fall in turn at night, as if reconnecting.
 
-    Of the first such night no habit is known, and nobody may be back before the last has gone. So
+    The first such night has no known habit, and nobody may be back before the last has gone. So
     most must have been silent for longer than that takes.
     """
     silent = [v for v in select_silent(cells, vantages) if v.lost_us >= since_us]
@@ -109,8 +109,8 @@ def _are_breaks_due(
 ) -> bool:
     """Return whether most of a cell's silent lines break daily at this time.
 
-    Each line is due for twice as long as its own break lasted. What is silent beside them, or for
-    longer, is a cut if it is enough without them.
+    Each line is due for twice as long as its own break lasted. Other silent lines, or longer
+    silences, are a cut if they are enough without the due ones.
     """
     inside = [v for v in vantages if cell.scope.includes(v.place)]
     due = {v.witness.nym for v in inside if v.is_silent and _is_break_due(v, outages, now_us)}
@@ -204,7 +204,7 @@ def _find_usual_length_us(
 def _was_country(outage: EarlierOutage) -> bool:
     """Return whether a whole country was confirmed cut, and its people report that.
 
-    Who switches off at noon each day says nothing of that time.
+    People who switch off at noon each day report nothing about that time.
     """
     is_told = outage.evidence.explain(THRESHOLDS) is IncidentKind.SILENCE
     stands = outage.confirmed_us is not None and outage.state is IncidentState.CLOSED
@@ -250,7 +250,8 @@ def _have_returned(
 ) -> bool:
     """Return whether a tenth came back one by one and more do; a fifth after `WAIT_S`.
 
-    So they do where packets are lost for minutes. In a cut nobody does, and at its end all at once.
+    Vantages return so where packets are lost for minutes. In a cut nobody returns, and at its end
+    all return at once.
     """
     fallen = select_inside(cells, [v for v in vantages if v.lost_us >= since_us])
     returned_us = [v.back_us for v in fallen if v.is_live]

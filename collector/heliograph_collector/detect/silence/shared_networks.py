@@ -9,7 +9,7 @@ operator in the same minutes, so that one other country shows it.
 Where the network is back elsewhere for half an hour, and here it is not, it was cut off here.
 
 A country that is dark as a whole shows nothing: where a cable is cut, or two countries are, what
-they share falls with all the rest. Nor is a cell of several networks held.
+they share falls with all the rest. A cell of several networks is not held either.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,9 +1,10 @@
 """Slow returns: who may still be on the way back after a start of the collector.
 
-Theory of operation. Who is not back from a start when its grace is over has not been seen to fall
-silent. Most agents are back within a minute, but those of one country may dial for long: their way
-is slow, or each was told to come later. They return one after another. In a cut nobody does. So the
-missing of a country stay awaited, which is unknown, while returns are a matter of chance:
+Theory of operation. A vantage that is not back from a start when its grace is over has not been
+seen to fall silent. Most agents are back within a minute, but those of one country may dial for
+long: their way is slow, or each was told to come later. They return one after another. In a cut
+nobody returns. So the missing of a country stay awaited, which is unknown, while returns are a
+matter of chance:
 
 - A cell has ceased to return when chance would hardly leave the time since its last return empty.
   At one pace for all of the country, each of its returns falls into the earlier part of the time

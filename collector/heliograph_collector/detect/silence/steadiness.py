@@ -196,10 +196,10 @@ def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us:
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
     """Return whether sessions that broke and came back have stopped coming back.
 
-    Where packets are lost, returns go on at a rate: that of a time before the silence. It is known
-    at least, as each vantage counts once, by its last return; more of it in a shorter time. If
-    chance hardly leaves so few since then, the loss has become a cut. A silence begins when told,
-    or when nine tenths of those who are silent had been lost.
+    Where packets are lost, returns keep coming at a rate: that of a time before the silence. It is
+    known at least, as each vantage counts once, by its last return; more of it in a shorter time.
+    If chance hardly leaves so few since then, the loss has become a cut. A silence begins when
+    told, or when nine tenths of those who are silent had been lost.
     """
     present = list(vantages)
     returns_us = sorted(v.rejoined_us for v in present if v.rejoined_us)
@@ -264,7 +264,7 @@ def _is_mixed(lost_again: Sequence[VantagePresence]) -> bool:
 def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int) -> bool:
     """Return whether half of these were lost again after an end, each by itself.
 
-    A brief silence of all, after which sessions go on to break, was the beginning of packet loss.
+    A brief silence of all, after which sessions keep breaking, was the beginning of packet loss.
     """
     lost_again = _exclude_steps([v for v in vantages if v.lost_us > ended_us])
     if len(lost_again) < THRESHOLDS.witnesses:
@@ -353,7 +353,7 @@ def _is_rest_falling(
     """Return whether the country beside these cells still falls in the same burst.
 
     Where sessions break all over a country, they are most of some city first. Nobody of that city
-    may be back yet, but what befell it is not of the city.
+    may be back yet, but the cause is not in the city.
     """
     if now_us - burst_us > FALLING_US:
         return False

@@ -69,7 +69,7 @@ def went_by_network(vantages: Iterable[VantagePresence]) -> bool:
 def measure_fallen_lines(vantages: Iterable[VantagePresence], since_us: int) -> float:
     """Return the share of lines that fell in the hours before a country's phones.
 
-    Who was not here then is no line that could have fallen; 0 if there are too few.
+    A line that was not here then could not have fallen. The share is 0 if there are too few lines.
     """
     begun_us = since_us - _MASTS_US
     lines = [v for v in vantages if v.place.access == "fixed"]

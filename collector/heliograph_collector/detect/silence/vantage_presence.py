@@ -212,8 +212,8 @@ class VantagePresence:
     def date_stay(self, witness: VantageRef, at_us: int) -> VantageRef:
         """Return an arriving witness as no older than its first arrival in its country.
 
-        Who turns a VPN on in a block is abroad by its address, and all at once home again when that
-        is blocked too: it knows nothing of the country of the VPN.
+        An agent whose user turns a VPN on in a block is abroad by its address, and suddenly home
+        again when the VPN is blocked too: it knows nothing of the country of the VPN.
         """
         self.stays.setdefault(self.place.country, self.witness.first_us)
         since_us = self.stays.get(witness.place.country, at_us)

@@ -240,7 +240,7 @@ def test_sites_failing_in_many_countries_are_held_and_withdrawn(seed: int) -> No
 def test_fault_of_few_in_most_countries_is_no_block_of_the_one_where_they_are_many(
     seed: int, countries: int
 ) -> None:
-    """As of old phones when a root expires. Beside one other country alone it is a block."""
+    """A root certificate fails on old phones; beside one other country it is a block."""
     lines = [*country(each=2), *world(5)]
     touched = ("XA", "XB", "XC", "XD")[:countries]
     old = {w.nym for i, w in enumerate(lines) if w.place.country == "KZ" and i % 5}

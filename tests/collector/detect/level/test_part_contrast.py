@@ -70,7 +70,7 @@ def test_a_part_is_not_measured_by_others_that_are_as_dark(gone: int, *, is_alik
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_region_that_is_gone_is_told_while_its_country_fades(seed: int) -> None:
-    """Two fifths of the others leave over four hours; all of one region go in 40 minutes.
+    """Two fifths of the others leave over four hours; one region goes in 40 minutes.
 
     Up to version 133 the region was taken for a part of that fade, and never told.
     """

@@ -1,4 +1,4 @@
-"""People who come back as a block of our address ends do not flap: their next cut is told."""
+"""Returns at the end of a block of our address do not hide the next cut."""
 
 from dataclasses import replace
 from random import Random
@@ -25,7 +25,7 @@ def _lose(vantage: VantageRef, heard_s: float) -> VantageLoss:
 
 
 def _evade(vantage: VantageRef, rng: Random) -> Signals:
-    """It loses the first entrance, finds the second, tells of it, and returns to the first."""
+    """Lose the first entrance, find the second, report, and return to the first."""
     heard_s = BLOCK + rng.uniform(0, 10)
     found_s = heard_s + rng.uniform(50, 70)
     back_s = LIFTED + rng.uniform(0, 500)
@@ -42,7 +42,7 @@ def _evade(vantage: VantageRef, rng: Random) -> Signals:
 
 
 def _list_cuts(seed: int) -> list[Incident]:
-    """One operator is cut after the block; one of its six people always had another entrance."""
+    """List the cuts after a block, of an operator with one user of another entrance."""
     rng = Random(seed)
     people = [replace(v, carrier=FIRST) for v in country()]
     members = [v for v in people if v.place.asn == people[0].place.asn]
@@ -58,7 +58,7 @@ def _list_cuts(seed: int) -> list[Incident]:
 
 
 def test_cut_of_an_operator_minutes_after_a_block_is_told() -> None:
-    """One line by an entrance that was never blocked made flapping sessions of all the others."""
+    """One user of an unblocked entrance does not make the others flapping sessions."""
     for seed in draw_seeds(4):
         (cut,) = _list_cuts(seed)
         assert cut.scope.asn, seed

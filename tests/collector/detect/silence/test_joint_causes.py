@@ -1,4 +1,4 @@
-"""Power that fails in some regions in the minute in which others are cut is another incident."""
+"""A power failure in some regions and a cut of others become two incidents."""
 
 from random import Random
 
@@ -27,7 +27,7 @@ HOME = [
 
 
 def _return(line: VantageRef, heard_s: float, until_s: float, rng: Random, share: float) -> Signals:
-    """A box begins again with its power; a laptop, and all that are cut, measure in the dark."""
+    """Simulate a return: boxes reboot with the power, other machines measured before."""
     if line.place.access == "fixed" and rng.random() < share:
         back_s = until_s + rng.uniform(60, 180)
         return [VantageArrival(at(back_s), line, uptime_s=int(back_s - until_s) - 30)]

@@ -1,4 +1,4 @@
-"""Networks of several countries: an order to one is told, the failure of its provider is not.
+"""A provider failing in several countries is no cut; an order to one network is.
 
 As of the satellites that failed everywhere on 24 July 2025 for 2.5 h, and those that Sudan's people
 lost alone.
@@ -19,7 +19,7 @@ NEIGHBORS = ("UZ", "GE", "TJ")
 
 
 def add_satellite(seed: int, countries: Sequence[str]) -> tuple[Land, list[Person]]:
-    """Return a land, and its people of one provider in Kazakhstan and in these countries."""
+    """Return a simulated world, and users of one provider in Kazakhstan and elsewhere."""
     land = create_land(seed, hours=6)
     for country in countries:
         land.add(country, 16, 40, "fixed")

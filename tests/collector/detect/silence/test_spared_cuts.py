@@ -1,4 +1,4 @@
-"""A cut of what a power failure or a block of our address spared is news by itself."""
+"""A cut of what a power failure or a block spared is an incident by itself."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,7 +61,7 @@ def _live(home: list[VantageRef], rng: Random) -> Signals:
 
 
 def _fail(lines: list[VantageRef], rng: Random, signs: float) -> Signals:
-    """Lines lose their power; of a share of them the last word is that they are on battery."""
+    """Cut the lines' power; a share of them report at last that they are on battery."""
     signals: Signals = [VantageArrival(at(60), line, on_battery=False) for line in lines]
     for line in lines:
         heard_s = ONSET + rng.uniform(-15, 15)

@@ -43,7 +43,7 @@ def _watch(over_s: float, travelers: int, seed: int, *hours: float) -> list[list
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("over_s", [0.5 * HOUR, HOUR, 2 * HOUR])
 def test_a_region_whose_people_are_back_elsewhere_is_no_cut(over_s: float, seed: int) -> None:
-    """Up to version 133 it was a confirmed cut for as long as the last of them was away."""
+    """Up to version 133 this was a confirmed cut until the last of them was back."""
     for incidents in _watch(over_s, 9, seed, 3.5, 6):
         assert all(i.state is IncidentState.SUSPECTED for i in incidents)
 
