@@ -29,7 +29,7 @@ def apply_amendments(
 
     Args:
         live: The incidents of the live detector.
-        amendments_by_id: What windows that were detected again show.
+        amendments_by_id: The results of detecting windows again.
         failing: The live blocks that fresh votes show: what came late ends none of them.
     """
     ids = {incident.id for incident in live}
@@ -66,7 +66,7 @@ def close_amendments(
 
 
 def list_failing(live: BlockingDetector, among: Container[str]) -> frozenset[str]:
-    """List those of these blocks that are confirmed, and that fresh votes show."""
+    """List the given blocks that are confirmed and that fresh votes still show."""
     return frozenset(
         episode.id
         for service in live.services.values()

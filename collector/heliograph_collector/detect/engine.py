@@ -145,7 +145,7 @@ class DetectorEngine:
         """Read an agent's report on a session that one by another way has replaced.
 
         Args:
-            word: What it told before this arrival; None of an envelope.
+            word: Its report before this arrival; None for an envelope.
         """
         vantage = self.silence.find_vantage(pseudonym)
         if vantage is None or vantage.moved_us <= vantage.lost_us:

@@ -64,7 +64,7 @@ def read_link_vote(verdict: Verdict) -> VoteValue:
 
 
 def read_links(row: JournalRow) -> Iterator[LinkReading]:
-    """Yield what the measurements of an envelope tell of the vantage's own link."""
+    """Yield the readings of the vantage's own link in an envelope's measurements."""
     try:
         batch = decompress_batch(row.body)
     except EnvelopeError:
@@ -127,7 +127,7 @@ def report_early_word(pseudonym: str, word: Word, moved_us: int) -> Iterator[Off
 def report_gap(
     pseudonym: str, gap: Gap, word: Word, *, margin_us: int | None = None
 ) -> Iterator[OfflineReport]:
-    """Yield what a vantage measured in its silence, if that is news.
+    """Yield a vantage's measurements in its silence, if they are new.
 
     Before its return only anchors are news; later measurements never revise earlier ones.
     """
@@ -164,7 +164,7 @@ def _read_digest(digest: Digest, at_us: int) -> Iterator[LinkReading]:
 
 
 def _read_link(m: Measurement) -> bool | None:
-    """Return whether foreign anchors answered; None if the measurement does not tell.
+    """Return whether foreign anchors answered; None if the measurement shows neither.
 
     Only a certificate proves an anchor: a captive portal accepts every connection. A vantage whose
     link is offline already does not try them again.

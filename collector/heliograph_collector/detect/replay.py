@@ -70,7 +70,7 @@ class DoubtfulBeginning:
         return self.values <= LEAST_VALUES
 
     def describe(self) -> str:
-        """Say what cannot be judged, and the cure."""
+        """Describe what cannot be judged, and the remedy."""
         scope = self.scope
         place = (scope.country, scope.region, f"AS{scope.asn}" * bool(scope.asn))
         name = f"{'/'.join(filter(None, place))} ({self.source})"
@@ -261,7 +261,7 @@ def _group_of(vote: ServiceVote) -> tuple[str, str]:
 
 
 def _fold_levels(incidents: Sequence[Incident], levels: Iterable[Incident]) -> list[Incident]:
-    """Return the drops that no silence of vantages tells already."""
+    """Return the drops that no silence of vantages already covers."""
     standing = [incident for incident in incidents if incident.state is not IncidentState.WITHDRAWN]
     return [drop for drop in levels if not any(drop.overlaps(other) for other in standing)]
 

@@ -67,7 +67,7 @@ _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 # An agent that only posts has no heartbeat, but a batch every half minute; assumed.
 _POST_US = 300 * SECOND_US
 _FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
-_MAX_MARGIN_US = 60 * SECOND_US  # of a hello that says more; polls come every 25 s
+_MAX_MARGIN_US = 60 * SECOND_US  # of a hello with a longer silence; polls come every 25 s
 _WORD_READINGS = 16  # kept of each agent's words, those of anchors first; a round of them is one
 _BESIDE_SESSIONS = frozenset({"bundle", "session"})  # an agent with a session may use these
 
@@ -87,7 +87,7 @@ class SignalReader:
         return self.read_named_row(row, self.derive_pseudonym(row.agent))
 
     def read_named_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
-        """Yield the same; the caller has derived the pseudonym of the row's agent."""
+        """Yield the signals of a row like `read_row`, given the agent's pseudonym."""
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
         self._expire_words(row.received_us)
@@ -193,7 +193,7 @@ class SignalReader:
             yield from report_gap(pseudonym, gap, Word(at_us, row.carrier, readings))
 
     def _keep_word(self, pseudonym: str, row: JournalRow) -> None:
-        """Keep what came by another way than a session, whose loss may not be noticed yet."""
+        """Store an envelope sent without a session, as a loss may not be noticed yet."""
         if row.carrier in _BESIDE_SESSIONS:
             return
         since_us = row.received_us - _FRESH_US

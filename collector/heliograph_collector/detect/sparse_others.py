@@ -27,7 +27,7 @@ class OtherRows:
     votes: Sequence[ServiceVote]  # in order of time
 
     def works(self, since_us: int, until_us: int) -> bool:
-        """Return whether both work; what has no rows says nothing.
+        """Return whether both kinds of rows work; missing rows count for neither side.
 
         Services of which nearly all rows fail may be blocked too, and say nothing while others
         work.

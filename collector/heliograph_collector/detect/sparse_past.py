@@ -28,7 +28,7 @@ _PAST_US = 30 * DAY_US
 _PRIOR = VoteCount(10, 1)
 _MOST_USUAL = 0.4  # so that a service that often fails can be blocked at all
 _CHANCE = 2e-6
-_MOST_ROWS = 100  # of a block that are compared: more of them say no more
+_MOST_ROWS = 100  # of a block that are compared: more rows add nothing
 _CONFIDENCE = 0.3  # while it may be chance
 
 
@@ -58,7 +58,7 @@ def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> In
 
 
 def select_rows(incident: Incident, votes: Iterable[ServiceVote]) -> list[ServiceVote]:
-    """Select the votes in the cells of a block that say whether its service works."""
+    """Select votes in a block's cells that show whether its service works."""
     return [
         vote
         for vote in votes

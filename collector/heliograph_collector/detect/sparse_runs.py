@@ -71,7 +71,7 @@ _GAP_ROWS = 4  # … unless fewer rows than these come in that time …
 _MAX_GAP_US = 2 * DAY_US  # … up to this
 _PAST_US = 30 * DAY_US
 _TICK_US = HOUR_US // 4  # a row is judged at the end of its quarter of an hour
-_JOIN_US = DAY_US  # what the hours tell later of the same cell is the same block
+_JOIN_US = DAY_US  # a later block of the same cell by hours is the same block
 _CONFIDENCE = 0.4  # less than with five voters
 
 
@@ -111,7 +111,7 @@ class FailingRun:
 
 
 def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
-    """Find the runs of each service that tell of a block.
+    """Find the runs of each service that show a block.
 
     Args:
         votes: The votes on all services, which compare with each other.
@@ -165,7 +165,7 @@ def _is_same(run: FailingRun, incident: Incident) -> bool:
 
 
 def _tell_earlier(incident: Incident, run: FailingRun) -> Incident:
-    """Return the incident as of when the run told of it, if that was earlier."""
+    """Return the incident as confirmed by the run, if the run was earlier."""
     if incident.confirmed_us is not None and incident.confirmed_us <= run.told_us:
         return incident
     own = run.to_incident()
@@ -238,12 +238,12 @@ class _CellRuns:
             self.nats = min(self.needed + THRESHOLDS.clear_nats, self.nats + step)
 
     def _find_gap(self, now_us: int) -> int:
-        """Return for how long no row may fail in a run."""
+        """Return the longest time without a failing row within a run, in µs."""
         rows = self.past.count_between(now_us - _PAST_US, now_us).votes
         return int(min(max(_GAP_US, _GAP_ROWS * _PAST_US / max(1.0, rows)), _MAX_GAP_US))
 
     def _usual_rate(self, now_us: int) -> float:
-        """Return how often the service failed here up to yesterday, under the prior."""
+        """Return the rate at which the service failed up to yesterday, under the prior."""
         count = self.past.count_between(now_us - _PAST_US, now_us - DAY_US)
         bad = THRESHOLDS.prior_bad
         rate = (bad + count.hits) / (bad + THRESHOLDS.prior_good + count.votes)

@@ -66,7 +66,7 @@ class StateReader:
         self._state = ""
 
     def read_news(self) -> StateNews | None:
-        """Return what is new, None if nothing is. Raises OSError, StateHandoverError."""
+        """Return new content, or None. Raises OSError, StateHandoverError."""
         newest = next(iter(list_states(self._folder)), None)
         if newest is None:
             return None
@@ -107,7 +107,7 @@ class StateReader:
 
 
 def adopt_state(data: Path, beside: bytes, content: bytes) -> str:
-    """Write what the last leader learned as the newest checkpoint; return its name.
+    """Write the last leader's state as the newest checkpoint; return its name.
 
     Returns:
         "" if this directory has a checkpoint as new.

@@ -14,7 +14,7 @@ from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import Thresholds
 
-_STAYS = 0.5  # of the share that was told of a block: so much is no fall; assumed
+_STAYS = 0.5  # of the share at a block's confirmation: so much is no fall; assumed
 
 
 class OtherFailures(Protocol):
@@ -38,8 +38,8 @@ class Clearing:
         """Return whether so few fail as without a block.
 
         Args:
-            cells: The cells of the block, as they were told.
-            share: Which share of the fresh votes in them fails.
+            cells: The cells of the confirmed block.
+            share: The failing share of the fresh votes in them.
         """
         known_share = self.votes.count_share(cells, self.now_us, self.limits)
         has_stayed = known_share >= _STAYS * max(cell.share for cell in cells)

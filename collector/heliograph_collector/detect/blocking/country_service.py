@@ -120,7 +120,7 @@ class CountryService:
 
         Args:
             votes: The fresh votes of the country.
-            new_voters: Who voted in this bin.
+            new_voters: The vantages that voted in this bin.
             rate: The failing rate of the other countries.
             down: True if `world_down` of the votes of other countries fail.
             others: The votes of the other countries.

@@ -49,7 +49,7 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # Assumed, all of them:
-_KNOWN_US = 30 * MINUTE_US  # an older test says nothing of a vantage
+_KNOWN_US = 30 * MINUTE_US  # an older test shows nothing about a vantage
 _RECENT = 0b11111111  # the last eight tests of a vantage of one service …
 _CHANGES = 3  # … that changed so often; a block that begins and ends is two changes
 _LATEST = 0b111  # the last three, which show the present rate
@@ -188,7 +188,7 @@ class DegradedCountries:
 
         Args:
             fresh: The fresh votes by service and country.
-            services: What is known of each service, by service and country.
+            services: The state of each service, by service and country.
             now_us: The end of the bin.
             limits: The thresholds.
         """

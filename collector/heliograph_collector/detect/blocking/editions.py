@@ -41,7 +41,7 @@ _HOSTING = "hosting"  # often not blocked, so that it contradicts nothing elsewh
 # Assumed, all of them:
 _WAIT_US = 1_800 * SECOND_US  # until other countries have the edition too
 _BEFORE_US = 900 * SECOND_US  # failures of one block begin within it: the longest usual interval
-_HERE_US = 3_600 * SECOND_US  # who tested nothing for so long says nothing
+_HERE_US = 3_600 * SECOND_US  # an agent without a test for so long shows nothing
 _MOST = 0.8  # of its tests, which an edition fails that lets one endpoint of several pass
 _FIRST_TESTS = 3  # of which it fails one at least
 _FEW_TESTS = 10  # of fewer it fails half at least, as one that passed by chance weighs much
@@ -128,7 +128,7 @@ class EditionRun:
 
 @dataclass(slots=True)
 class AgentEdition:
-    """The edition of one vantage's agent; "" if it does not say."""
+    """Edition of one vantage's agent; "" if it reports none."""
 
     vantage: VantageRef
     name: str
@@ -138,7 +138,7 @@ class AgentEdition:
     runs: dict[str, EditionRun] = field(default_factory=dict)  # by service, after a change
 
     def record_test(self, vote: ServiceVote) -> None:
-        """Record a test by this edition that says whether the service works."""
+        """Record a test by this edition that shows whether the service works."""
         if not self.is_change or vote.standing in (VoteValue.DOWN, VoteValue.UNKNOWN):
             return
         self.runs.setdefault(vote.service, EditionRun()).add(vote)

@@ -250,7 +250,7 @@ class BlockingEpisode:
         Args:
             country_votes: The fresh votes of its country.
             voters: Pseudonyms of vantages that voted in this bin.
-            clearing: What its votes are compared with.
+            clearing: The data with which its votes are compared.
             down: True if the other countries fail as well.
             is_same_fault: True if nearly all of them do so in the same way.
         """
@@ -293,7 +293,7 @@ class BlockingEpisode:
         self._lifting = 0
         self.turns.append(lifting)
         for vote in votes_inside:
-            if not self.holds(vote.witness.place):  # its times say nothing of the end of the rest
+            if not self.holds(vote.witness.place):  # its times do not date the end of the rest
                 self._bad.pop(vote.witness.nym, None)
                 self._good.pop(vote.witness.nym, None)
 
@@ -369,7 +369,7 @@ class BlockingEpisode:
         return [o for o in country_votes if self.holds(o.witness.place)]
 
     def _recent_tests(self, new_votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
-        """Return the tests of the last `clear_span_s`, stored and new: since it was told."""
+        """Return stored and new tests of the last `clear_span_s`, since confirmation."""
         span_us = int(self.limits.clear_span_s * SECOND_US)
         since_us = max(now_us - span_us, self.confirmed_us or 0)
         return [

@@ -66,7 +66,7 @@ def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> floa
 
 
 def list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:
-    """List who voted, and whether it fails."""
+    """List the voters, and whether the service fails for each."""
     return [(o.witness, o.standing in FAILING_VALUES) for o in votes]
 
 

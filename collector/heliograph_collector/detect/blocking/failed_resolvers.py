@@ -56,7 +56,7 @@ def select_unresolved(
 
 
 def _group(votes: Iterable[ServiceVote], tests: CountryTests) -> VotesByNetwork:
-    """Group the votes on one service that tell of names by network."""
+    """Group by network one service's votes that show whether names resolve."""
     by_network: defaultdict[int, list[ServiceVote]] = defaultdict(list)
     for vote in votes:
         if _tells(vote, tests):

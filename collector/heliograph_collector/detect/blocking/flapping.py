@@ -49,11 +49,11 @@ class UsualFlapping(Protocol):
     """Flapping of other services in a country. Implemented by OtherServices."""
 
     def failing_rate(self, scope: Scope) -> float:
-        """Return which share of the fresh votes on other services fails in a cell."""
+        """Return the failing share of the fresh votes on other services in a cell."""
         ...
 
     def flapping_share(self, scope: Scope) -> float:
-        """Return which share of the latest tests of other services failed by chance there."""
+        """Return the share of other services' latest tests that failed by chance there."""
         ...
 
 

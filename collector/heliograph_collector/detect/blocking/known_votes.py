@@ -26,7 +26,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
-_KNOWN_S = 1_800.0  # an older vote says nothing of a vantage; assumed
+_KNOWN_S = 1_800.0  # an older vote shows nothing about a vantage; assumed
 _DOWN_SHARE = 0.5  # of the fresh failures, that controls share; assumed
 # In which each vantage has tested, by the default plan (480 s) or nearly; assumed.
 _TESTED_S = 900.0
@@ -103,7 +103,7 @@ class KnownVotes:
         return sum_votes(count_votes(hits)).share > _DOWN_SHARE
 
     def count_share(self, cells: Iterable[AffectedCell], now_us: int, limits: Thresholds) -> float:
-        """Return which share of the vantages of cells fails, by what each said last."""
+        """Return the failing share of the cells' vantages, by the newest vote of each."""
         votes = {o.witness.nym: o for c in cells for o in self._select(c.scope, now_us, limits)}
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes.values())
         return sum_votes(count_votes(hits)).share

@@ -26,7 +26,7 @@ from heliograph_collector.model.signals import ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
 _PARTIAL = IncidentKind.PARTIAL
-_KNOWN_US = 30 * MINUTE_US  # an older vote says nothing of a vantage; assumed
+_KNOWN_US = 30 * MINUTE_US  # an older vote shows nothing about a vantage; assumed
 _GROWING_US = 20 * MINUTE_US  # since which no more than a tenth began to fail; assumed
 _GROWING_SHARE = 0.1  # of those that fail always; assumed
 _WORKING_SHARE = 0.6  # of those that fail, who reach another service; assumed

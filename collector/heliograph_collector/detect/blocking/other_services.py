@@ -62,7 +62,7 @@ class CountryTests:
     flapping_by_service: Mapping[str, FlappingVantages]
     now_us: int
     limits: Thresholds
-    is_of_a_day: bool = False  # tests of a day, which say little of the present bin
+    is_of_a_day: bool = False  # tests of a day, which show little about the present bin
     _failing: set[str] = field(default_factory=set)
     _shares: dict[Scope, dict[str, float]] = field(default_factory=dict)
     _places: dict[str, TestsByPlace] = field(default_factory=dict)
@@ -110,7 +110,7 @@ class CountryTests:
             for test in tests
         ]
         if any(has_failed for _, has_failed in inside):
-            inside.sort()  # without a failure the order says nothing
+            inside.sort()  # without a failure the order does not matter
         return [has_failed for _, has_failed in inside]
 
     def _group_by_place(self, votes: Sequence[ServiceVote]) -> TestsByPlace:

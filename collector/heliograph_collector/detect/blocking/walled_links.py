@@ -22,12 +22,12 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
 _RECENT_TESTS = 6.0  # after so many more, an earlier one counts half
-_BEFORE = 1.0  # tests that told, before the first that did not
-_SHARE = 0.5  # of tests that cannot tell, of a walled link …
+_BEFORE = 1.0  # tests with a result, before the first without
+_SHARE = 0.5  # of tests without a result, on a walled link …
 _OPEN_SHARE = 0.25  # … and of one that is open again: chance alone makes the half less
-_LEAST = 0.05  # of a test that could not tell, so long ago that it says nothing
+_LEAST = 0.05  # weight of a test without a result, too old to count
 _SERVICES = 2
-_KNOWN_US = 1_800 * SECOND_US  # an older test says nothing of a link
+_KNOWN_US = 1_800 * SECOND_US  # an older test shows nothing about a link
 _OWN_SHARE = 0.8  # of the walled links of a country, in one network
 
 
@@ -59,7 +59,7 @@ class LinkTests:
 
 @dataclass(slots=True)
 class WalledLinks:
-    """The vantages of which some test could not tell, by pseudonym."""
+    """Links of vantages with a test that had no result, by pseudonym."""
 
     links: dict[str, LinkTests] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ class WalledLinks:
                 link.add(vote)
 
     def forget(self, before_us: int) -> None:
-        """Drop vantages without a test since a time, and those whose tests tell again."""
+        """Drop vantages without a test since a time, and those whose tests have results."""
         self.links = {
             name: link
             for name, link in self.links.items()
@@ -98,7 +98,7 @@ class WalledLinks:
         }
 
     def list_walled(self, vantages: Iterable[AgentEdition], now_us: int) -> AbstractSet[str]:
-        """List the walled vantages, where others of their country can tell.
+        """List walled vantages if most are in one network, and others get results.
 
         Args:
             vantages: All vantages that have tested.

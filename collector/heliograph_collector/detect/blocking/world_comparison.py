@@ -68,12 +68,12 @@ class WorldComparison:
     limits: Thresholds
 
     def note_failing(self) -> None:
-        """Note since when most fail in each country; this comes before any is compared."""
+        """Record since when most fail in each country, before any is compared."""
         for name, count in self._all.established.items():
             self.countries[name].known.note_share(count, self.now_us, self.limits)
 
     def select_counts(self, home: str) -> WorldCounts:
-        """Count the votes that say something of the failures of one country."""
+        """Count the votes that are comparable with the failures of one country."""
         latest_us = self._find_last_worked(home) - int(self.limits.join_s * SECOND_US)
         others = [(n, s) for n, s in self.countries.items() if n != home and n in self.votes]
         rest: dict[str, Sequence[ServiceVote]] = {}

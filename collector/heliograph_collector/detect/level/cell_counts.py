@@ -26,7 +26,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _STAYER_GONE_US = 10 * MINUTE_US  # of a silence; assumed
 _AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
-_STAYERS_CHANCE = 1e-3  # that so many are, though nothing befell them; assumed
+_STAYERS_CHANCE = 1e-3  # that so many are away without a cause; assumed
 
 # Assumed, all of them:
 ABSENT_US = DAY_US  # a longer silence is a departure
@@ -70,7 +70,7 @@ class CellTest:
     usual: UsualLevel
     sample: "Sample"
     nights: Sequence[float]  # shares that were away, if most are now
-    have_stayers_gone: bool  # who was here for a day and a night: no habit takes them
+    have_stayers_gone: bool  # stayers: live for a day and a night, so that no habit takes them
 
     @property
     def is_whole(self) -> bool:
@@ -352,7 +352,7 @@ class FallenCells:
 def find_fallen_cells(
     scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds
 ) -> FallenCells:
-    """Find which cells explain the silences of one."""
+    """Find the cells that explain the silences in a scope."""
     votes = count_silent(fallen)
     cells = localize(votes, limits.confirm_share, limits.votes, limits)
     return FallenCells(scope, cells, sum_votes(votes))

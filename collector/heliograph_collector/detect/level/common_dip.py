@@ -22,7 +22,7 @@ _LEAST_COUNTRIES = 4
 _MOST = (4, 5)  # of the countries
 _FELL = 0.9  # share of the usual level that they have less than
 _APART = 0.5  # of the common share, below which a country fell by itself
-_DEAD = 0.1  # common share of a source that says nothing of any country
+_DEAD = 0.1  # common share of a source that shows nothing about any country
 _LEAST_SHARE = 0.05  # usual share of our agents, below which nothing is compared
 _FALLING = 0.05  # share of our agents that countries lose in an hour while they drain
 _RECENT_STEPS = 4  # quarters of an hour
@@ -54,7 +54,7 @@ def is_common_mode(others: Sequence[CellLevel]) -> bool:
 
 
 def find_kept_share(others: Sequence[CellLevel]) -> float:
-    """Return what the median of the other countries keeps of its usual share.
+    """Return the share of its usual level that the median other country keeps.
 
     A program that stops our agents everywhere takes more of them in some country by chance.
     """

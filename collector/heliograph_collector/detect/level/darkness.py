@@ -39,7 +39,7 @@ def is_cut_off(
 
     Args:
         fallen: Established vantages of one country that are here, or fell silent in the fall.
-        is_learned: What is usual at this time of day is known, and the cell fell below it.
+        is_learned: The usual share at this time of day is known, and the cell fell below it.
         is_cut_hour: It was cut off at this time of earlier days.
         most_away: The largest share that is away by habit, as far as one day shows; None: unknown.
     """

@@ -44,7 +44,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
-_FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
+_FRESH_US = 2 * HOUR_US  # an older reading of another source shows nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain …
 _NIGHTS = 2.0  # … and no more than so many times what a night takes
@@ -193,7 +193,7 @@ class LevelDetector:
         )
 
     def _judge_step(self, readings: Iterable[LevelReading]) -> None:
-        """Judge what one source told at one time."""
+        """Judge the values of one source at one time."""
         own = {reading.scope: reading for reading in readings}
         common = self._find_common_share(own.values())
         for reading in own.values():
@@ -206,7 +206,7 @@ class LevelDetector:
                 self._update_episode(reading, level)
 
     def _find_common_share(self, readings: Iterable[LevelReading]) -> float:
-        """Return what the source has left in all countries."""
+        """Return the share that the source still measures in all countries."""
         shares = []
         for reading in readings:
             level = self._levels.get((reading.source, reading.scope))
@@ -330,7 +330,7 @@ def _is_contradicted(
 
 
 def _publisher(source: str) -> str:
-    """Return who counts a source; `gtr`, `gtr-norm` and `gtr.maps` are all Google's."""
+    """Return the publisher of a source; `gtr`, `gtr-norm` and `gtr.maps` are Google's."""
     return _REQUESTS[0] if source.startswith(_REQUESTS[0]) else source.partition(".")[0]
 
 

@@ -180,5 +180,5 @@ class DropTest:
 
 
 def _paint(usual: UsualLevel | None) -> float | None:
-    """Return what enters the past in place of a step of a drop."""
+    """Return the value stored in the habit in place of a step of a drop."""
     return usual.middle if usual is not None and usual.is_of_hour else None

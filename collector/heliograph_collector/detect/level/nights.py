@@ -56,7 +56,7 @@ def list_nights(values: Sequence[float | None], before: int, *, is_day: bool) ->
 
 def compute_chance(nights: Sequence[float], silent: int, size: int) -> float:
     """Return the chance that `silent` of `size` are absent, given earlier nights."""
-    if size > _MOST:  # as alike as people are, more of them tell nothing more
+    if size > _MOST:  # people are so alike that more of them add nothing
         return compute_chance(nights, math.ceil(silent * _MOST / size), _MOST)
     weight = len(nights) * size / (1.0 + (size - 1) * _ALIKE)
     mean = (1.0 + weight * math.fsum(nights) / max(1, len(nights))) / (2.0 + weight)

@@ -183,7 +183,7 @@ class PresenceLevels:
         )
 
     def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> int | None:
-        """Note where cuts are; one that was found while a cell fell began with that.
+        """Record the cells of cuts; date a cut found during a fall to the fall's start.
 
         Returns:
             The step in which the first of them began.
@@ -255,7 +255,7 @@ class PresenceLevels:
         return None
 
     def _end_fall(self, fall: LevelFall, test: CellTest, sample: Sample) -> ConfirmedFall | None:
-        """Keep a fall that is over; return that of a country whose people tell of a cut."""
+        """Store an ended fall; return it for a whole country whose people report a cut."""
         since_us = fall.started.earliest_us
         fallen = sample.select_fallen(fall.scope, since_us) if test.is_whole else []
         if not tell_of_dead_links(fallen, fall.part.share, since_us):
@@ -279,7 +279,7 @@ def _build_test(
 
 
 def _find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:
-    """Return since when silences in a cell belong to a cut that holds it.
+    """Return the time since which silences in a cell belong to a cut that holds it.
 
     Of a cut that comes operator by operator the burst is the last step; the end is that of all.
     """
@@ -354,14 +354,14 @@ def _update_fall(
     fall.narrower = cells.list_narrower() if test.scope.is_national else ()
     fall.is_told = fall.is_told and bool(fall.narrower)
     if cell.dark_samples < 2 or not cells.is_whole or not sample.exceeds_outages(fallen):
-        return None  # what a cut left of the country lives: its fall began before that was told
-    # Lines that an open outage explains tell the order too, which phones may follow hours later.
+        return None  # the rest lives: the country's fall began before the cut was confirmed
+    # Lines that an open outage explains show the order too; phones may follow hours later.
     failures = list_power_failures(sample.outages, fall)
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
     told = [failure for failure in failures if in_order and failure.kind is IncidentKind.POWER]
-    is_common = fall.held == (HoldReason.COMMON,)  # its people tell later whether it is ours
+    is_common = fall.held == (HoldReason.COMMON,)  # its people report later whether it is our fault
     is_told = bool(told) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
     if fall.held and not is_told:
         return None

@@ -23,7 +23,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 METHOD = "level"
 _MASTS_US = 12 * HOUR_US  # for which the batteries of masts last at most; assumed
-_TOLD_SHARE = 0.5  # of its time, in which another outage told of a fall that is over; assumed
+_TOLD_SHARE = 0.5  # of an ended fall's time, covered by another outage; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ConfirmedFall:
         return outage
 
     def _open_past_outage(self, certainty: float, limits: Thresholds, now_us: int) -> OutageEpisode:
-        """Open an outage that is over, of which its people told when they were back."""
+        """Open an ended outage, which its people reported after their return."""
         outage = self._open_outage(certainty, limits, now_us)
         returned = list_returned(self.fallen, self.fall.started.earliest_us)
         # People went to bed before it, and it was suspected for them.
@@ -153,7 +153,7 @@ def list_power_failures(outages: Iterable[OutageEpisode], fall: LevelFall) -> li
 def is_power_told(
     fall: LevelFall, fallen: Sequence[VantagePresence], limits: Thresholds, now_us: int
 ) -> bool:
-    """Return whether a fall is held as a power failure, and its machines tell of one."""
+    """Return whether a fall is held as a power failure that its machines report."""
     if fall.held != (HoldReason.POWER,):
         return False
     silenced = [v for v in fallen if v.lost_us >= fall.started.earliest_us]
@@ -221,7 +221,7 @@ def confirm_cuts_in_faults(
 def darken_outages(
     outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> None:
-    """Let outages that the level found tell how dark they have become."""
+    """Update the dark share of outages that the level channel found."""
     for outage in outages:
         if outage.method == METHOD:
             outage.parts = tuple(

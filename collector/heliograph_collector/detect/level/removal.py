@@ -23,7 +23,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
 _SPREAD = 0.4  # … and fewer than these are one by one; of even losses it is a sixth; assumed
-_LEFT_SHARE = 0.2  # of all that go by day, who say goodbye where people leave; assumed …
+_LEFT_SHARE = 0.2  # of those going by day say goodbye where people leave; assumed …
 _PART_SHARE = 0.1  # … and of a part of a country of which so many do; assumed
 
 
@@ -64,7 +64,7 @@ def have_said_goodbye(
     *,
     is_part: bool = False,
 ) -> bool:
-    """Return whether many of those who went by day since a time said goodbye.
+    """Return whether many that left by day since a time said goodbye.
 
     Args:
         members: All vantages of a cell, also those that are away.

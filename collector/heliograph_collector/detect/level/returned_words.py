@@ -15,11 +15,11 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 
 _DARK_SHARE = 0.8  # of the votes, at the darkest: more than switch off of an evening; assumed
 _POWERLESS_SHARE = 0.2  # of those who are back, as where a grid fails (doubts.py); assumed
-_TOGETHER_US = 30 * MINUTE_US  # for which all that tell were silent; lines fail for less; assumed
+_TOGETHER_US = 30 * MINUTE_US  # for which all witnesses were silent; lines fail for less; assumed
 
 
 def tell_of_dead_links(fallen: Iterable[VantagePresence], darkest: float, since_us: int) -> bool:
-    """Return whether who is back from a fall tells that it was a cut.
+    """Return whether vantages back from a fall report that it was a cut.
 
     Args:
         fallen: The established vantages of the cell that are here, or fell silent in the fall.
@@ -36,7 +36,7 @@ def tell_of_dead_links(fallen: Iterable[VantagePresence], darkest: float, since_
     tellers = [v for v, hit in zip(returned, hits, strict=True) if hit]
     powerless = sum(v.power_failed for v in returned)
     if powerless >= _POWERLESS_SHARE * len(returned):
-        return False  # laptops behind dead routers tell the same where the power failed
+        return False  # laptops behind dead routers report the same after a power failure
     if len({v.place.asn for v in tellers}) < THRESHOLDS.networks:
         return False
     together_us = min(v.back_us for v in tellers) - max(v.heard_us for v in tellers)
@@ -44,7 +44,7 @@ def tell_of_dead_links(fallen: Iterable[VantagePresence], darkest: float, since_
 
 
 def list_returned(fallen: Iterable[VantagePresence], since_us: int) -> Sequence[VantagePresence]:
-    """List those who fell silent in a fall and are back from it."""
+    """List vantages that fell silent in a fall and are back from it."""
     return [v for v in fallen if v.is_live and since_us <= v.lost_us < v.back_us]
 
 

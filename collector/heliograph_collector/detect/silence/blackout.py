@@ -21,8 +21,8 @@ _PUBLIC_REASONS = {
     FaultReason.HOST: FaultReason.STALLED,
 }
 _WITHOUT_GRACE = (FaultReason.TAKEOVER, FaultReason.STALLED, FaultReason.HOST)
-_REVIEW_US = 10 * SECOND_US  # hosts have told their sessions by then; assumed
-_LATE_US = 30 * SECOND_US  # between two looks at who is late; assumed
+_REVIEW_US = 10 * SECOND_US  # hosts have reported their sessions by then; assumed
+_LATE_US = 30 * SECOND_US  # between two looks at the late vantages; assumed
 _AWAITED_SHARE = 0.2  # of a country, whose silence may hide a cut of a region; assumed
 
 
@@ -40,9 +40,10 @@ class Blackout:
         return self.fault.why is FaultReason.TAKEOVER
 
     def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
-        """Return whether the fault explains a loss; a stall only of one not heard since.
+        """Return whether the fault explains a loss.
 
-        A takeover explains none: a host watched that session all the time, and reported its loss.
+        A stall explains only the loss of a vantage that was not heard after it. A takeover explains
+        none: a host watched that session all the time, and reported its loss.
         """
         if self.is_takeover:
             return False

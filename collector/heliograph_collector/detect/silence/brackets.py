@@ -68,7 +68,7 @@ def bracket_end(
 
     Args:
         home_us: When these were back by the way that they were lost by, which they try seldom.
-        outage: What ended.
+        outage: The outage that ended.
         watch: When nobody watched.
     """
     started = outage.started

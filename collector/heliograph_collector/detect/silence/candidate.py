@@ -77,7 +77,7 @@ class OutageCandidate:
     dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
     has_closed: bool = False  # a connection of it was closed
-    witnesses: witness_statement.WitnessStatement | None = None  # as heard last
+    witnesses: witness_statement.WitnessStatement | None = None  # at the last evaluation
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
@@ -264,7 +264,7 @@ class _Evaluation:
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
     ) -> CandidateOutcome:
-        """Tell that one carrier is blocked here, unless it fails elsewhere too."""
+        """Decide that one carrier is blocked here, unless it fails elsewhere too."""
         if are_off_by_routine(blocked.cells, self._voters.deciding):
             return self._suspect()
         where = self._presence, self._candidate.country

@@ -37,7 +37,7 @@ _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
 )
 _PLACE_SHARE = 0.9  # of the silent, which lie in cells that are dark by any carrier; assumed
-_BACK_SHARE = 0.7  # of those that a fault of ours hit, who are back after it; assumed
+_BACK_SHARE = 0.7  # of those hit by a fault of ours, back after it; assumed
 # Agents that come back after a fault of ours one after another, after so long in the mean …
 _SLOW_S = 1_200.0  # … are expected to be so many in a time in which none may be back …
 _RETURNS = 4.0  # … which chance leaves in 2 %; assumed, all of them
@@ -317,7 +317,7 @@ def _are_all_hit(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
 
 
 def _list_shares(lines: Sequence[VantagePresence], least_votes: float) -> list[float]:
-    """List which share of each operator is silent, of those that have enough votes."""
+    """List the silent share of each operator with enough votes."""
     by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
     for line in lines:
         by_network[line.place.asn].append(line)
@@ -342,7 +342,7 @@ def is_partial(votes: VotesByPlace, limits: Thresholds) -> bool:
 
 
 def _are_lines(vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether all say that they are fixed lines, so that none may be a phone."""
+    """Return whether all are marked as fixed lines, so that none may be a phone."""
     return all(v.place.access == "fixed" for v in vantages)
 
 

@@ -32,7 +32,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 # Assumed, all of them:
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
 BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
-_OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
+_OTHERS_SHARE = 0.2  # of the fallen, in other networks: some go by chance
 
 
 def are_off_by_routine(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
@@ -74,7 +74,7 @@ def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
 
 
 def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
-    """List who is switched off at this time by routine."""
+    """List the vantages that are switched off at this time by routine."""
     return {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
 
 
@@ -97,7 +97,7 @@ def confirm_or_hold(
 
     Args:
         outage: One that waits for no more than that.
-        cells: What fell silent now, of which it may hold more.
+        cells: The cells that fell silent now; the outage may hold more.
         vantages: The country's established vantages, here or silent.
         presence: The vantages of all countries.
         now_us: The time of the evaluation.

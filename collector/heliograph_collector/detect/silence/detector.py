@@ -138,7 +138,7 @@ class SilenceDetector:
         return blocked_entrances.list_blocked(self._outages, self._presence.controls, since_us)
 
     def list_live(self) -> list[VantageRef]:
-        """List the vantages that are here."""
+        """List the live vantages."""
         return [v.witness for v in self._presence.vantages.values() if v.is_live]
 
     def find_vantage(self, pseudonym: str) -> VantagePresence | None:
@@ -273,7 +273,7 @@ class SilenceDetector:
         until_us = fault.until_us + compute_grace_us(fault, self._limits)
         self.coverage_gaps = put_gap(self.coverage_gaps, fault, until_us)
         if fault.why is FaultReason.HOST:
-            return  # who is missing elsewhere is found without delay
+            return  # missing vantages elsewhere are found without delay
         self._blackouts = select_pending(self._blackouts, self._timers, fault.at_us)
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:

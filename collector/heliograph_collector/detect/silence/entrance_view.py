@@ -38,7 +38,7 @@ class EntranceView(Enum):
 def view_entrance(
     presence: PresenceTracker, country: str, carrier: str, since_us: int
 ) -> EntranceView:
-    """Return what others show of a carrier that people of a country lost since a time."""
+    """Return the state of a carrier that a country lost, as others show it."""
     controls = presence.controls
     before_us = since_us - int(presence.limits.spread_s * SECOND_US)
     if controls.holds(country, carrier, before_us) or any(
@@ -133,6 +133,6 @@ def _is_mended(
 
 
 def _holds(vantage: VantagePresence, carrier: str, since_us: int) -> bool:
-    """Return whether a vantage has been here by a carrier since a time."""
+    """Return whether a live vantage has used a carrier since before a time."""
     is_through = vantage.lost_us <= since_us and vantage.changed_us <= since_us
     return vantage.is_live and vantage.witness.carrier == carrier and is_through

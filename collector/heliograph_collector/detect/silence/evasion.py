@@ -53,7 +53,7 @@ _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another
 
 @dataclass(frozen=True, slots=True)
 class Evasion:
-    """A block of the collector that agents told of, and where."""
+    """Block of the collector that agents reported, with its cells."""
 
     evidence: SilenceEvidence
     cells: tuple[AffectedCell, ...]
@@ -79,7 +79,7 @@ class EvasionTest:
 
     @cached_property
     def is_known(self) -> bool:
-        """Return whether anybody tells anything."""
+        """Return whether any vantage reports anything."""
         return bool(self.reports) or any(s.is_rerouted for s in self._silenced)
 
     @property
@@ -120,7 +120,7 @@ class EvasionTest:
         return fell_by_untold_ways(cells, voters.deciding, tellers)
 
     def _may_tell_link(self, vantage: VantagePresence) -> bool:
-        """Return whether it may say that its link works (`are_links_told` asks for more)."""
+        """Return whether it may report a working link (`are_links_told` asks for more)."""
         report = self.reports.get(vantage.witness.nym)
         if vantage.rejoined_us > vantage.lost_us:
             return False
@@ -210,7 +210,7 @@ class EvasionTest:
         return is_dark and not has_way and stuck_share ** len(fallen) <= _APART_CHANCE
 
     def _list_lost(self, country: str, since_us: int) -> list[VantagePresence]:
-        """List who was lost since a time, also if back, without a look at all others."""
+        """List vantages lost since a time, also those back, without reading all others."""
         names = self.presence.tally(country).list_lost(since_us)
         lost = map(self.presence.vantages.__getitem__, names)
         return [vantage for vantage in lost if not vantage.deferred]
@@ -301,7 +301,7 @@ def note_moves(presence: PresenceTracker, country: str, since_us: int) -> None:
 
 
 def have_moved(presence: PresenceTracker, country: str, since_us: int) -> bool:
-    """Return whether several that were lost since a time are here by another carrier."""
+    """Return whether several lost vantages are here by another carrier."""
     fallen = presence.list_fallen(country, since_us)
     return sum(v.is_live and v.is_rerouted for v in fallen) >= presence.limits.witnesses
 

@@ -52,7 +52,7 @@ from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 BLOCK_TOLD_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
-_DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
+_DOUBT_SHARE = 0.1  # of those that fell silent, whose reports leave a cut in doubt; assumed
 _SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
 
@@ -121,7 +121,7 @@ def weigh_evidence(
 def _list_powerless(
     testimony: Sequence[Testimony], fallen_lines: float, *, in_turn: bool
 ) -> tuple[list[bool], list[bool], bool]:
-    """List who reports a power failure, and whose machine was only switched off.
+    """List the powerless vantages, and the machines that were only switched off.
 
     Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
     they began again is no sign of it. Nor is it where networks fell in turn, or nearly all lines
@@ -213,7 +213,7 @@ def are_links_told(
 
     Args:
         silenced: The vantages that fell silent, whether or not they are back.
-        reports: What they told, by pseudonym.
+        reports: Their reports, by pseudonym.
         now_us: The present time.
         limits: The thresholds.
         is_early: There was no time yet for a lost carrier to stay dead, nor for those back by

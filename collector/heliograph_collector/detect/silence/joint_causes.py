@@ -35,13 +35,13 @@ from heliograph_collector.model.thresholds import Thresholds
 
 # Assumed, all of them:
 _CHANCE = 1e-4  # that regions of one cause differ so
-_FAILED_SHARE = 0.34  # of a region's lines that tell anything, whose power failed
+_FAILED_SHARE = 0.34  # of a region's lines with evidence, whose power failed
 _RESTARTED = 0.05  # of machines in a cut, which people restart
 
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """The established people of a region that fell silent, and what its lines tell."""
+    """A region's established silent people, and the evidence of its lines."""
 
     people: Sequence[VantagePresence]
     lines: SilenceEvidence
@@ -66,7 +66,7 @@ def split_outages(
 
     Args:
         outages: Those that are open, or were until lately.
-        presence: Who is live.
+        presence: The tracked vantages.
         now_us: The time of the evaluation.
     """
     new = split_mute_cells([o for o in outages if o.is_open], presence, now_us)
@@ -140,7 +140,7 @@ def _differ(failed: Sequence[_Region], cut: Sequence[_Region], least: float) -> 
 
 
 def _sum_signs(regions: Sequence[_Region]) -> tuple[float, float]:
-    """Return the votes of lines whose power failed, and of all that tell anything."""
+    """Return the votes of lines whose power failed, and of all lines with evidence."""
     return sum(r.lines.powerless for r in regions), sum(r.tellers for r in regions)
 
 

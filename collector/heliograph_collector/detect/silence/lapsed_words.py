@@ -19,7 +19,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.model.signals import OfflineReport
 
-_ALL_SHARE = 0.9  # of those who told: a few stay, as by a satellite; assumed
+_ALL_SHARE = 0.9  # of those who reported: a few stay, as by a satellite; assumed
 _TOGETHER_US = 3 * MINUTE_US  # in which eight of ten of them are lost again; assumed
 _LOOK_US = MINUTE_US  # after the wait, so that it is looked at once more
 
@@ -27,11 +27,11 @@ _LOOK_US = MINUTE_US  # after the wait, so that it is looked at once more
 def find_lapse(
     reports: Mapping[str, OfflineReport], presence: PresenceTracker, country: str, now_us: int
 ) -> int:
-    """Return until when what was told of links holds no longer; 0 if it holds.
+    """Return the time up to which reports on links have lapsed; 0 if they hold.
 
     Args:
-        reports: What vantages of a country told of an outage, by pseudonym.
-        presence: Who is live.
+        reports: The reports of a country's vantages on an outage, by pseudonym.
+        presence: The tracked vantages.
         country: The country.
         now_us: The time of the evaluation.
     """
@@ -47,7 +47,7 @@ def find_lapse(
 
 
 def may_lapse(reports: Mapping[str, OfflineReport], presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether it is too early to see whether what was told lapses."""
+    """Return whether it is too early to see whether reports lapse."""
     last_us = max((v.lost_us for v in _list_silent_again(reports, presence)), default=0)
     return now_us - last_us <= BLOCK_TOLD_US + _LOOK_US
 
@@ -55,7 +55,7 @@ def may_lapse(reports: Mapping[str, OfflineReport], presence: PresenceTracker, n
 def _list_silent_again(
     reports: Mapping[str, OfflineReport], presence: PresenceTracker
 ) -> list[VantagePresence]:
-    """List who told of a link that works, and fell silent after that."""
+    """List vantages that reported a working link, and fell silent after that."""
     told = ((presence.vantages[nym], report) for nym, report in reports.items() if report.online)
     return [v for v, r in told if v.is_silent and not v.deferred and r.at_us < v.lost_us]
 

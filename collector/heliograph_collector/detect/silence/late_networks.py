@@ -21,7 +21,7 @@ _CHANCE = 1e-3  # that agents which return each by itself do so network by netwo
 
 @dataclass(slots=True)
 class _NetworkMembers:
-    """The members of one network that are here, or fell silent in the fault."""
+    """Members of one network that are live, or fell silent in the fault."""
 
     members: list[VantagePresence] = field(default_factory=list)
 

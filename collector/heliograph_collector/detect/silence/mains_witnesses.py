@@ -38,9 +38,9 @@ def view_mains(
     """Judge the power in regions where most lines are silent, by machines still here.
 
     Args:
-        cells: What fell silent.
+        cells: The cells that fell silent.
         vantages: The established vantages of the country.
-        onset_us: When it fell silent.
+        onset_us: The start of the silence.
     """
     regions = _list_dark_regions(cells, vantages)
     before_us = onset_us - _EARLY_US

@@ -28,7 +28,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _MUTE_SHARE = 0.9  # of a cell, of which a few may be back over a satellite; assumed
 _CHANCE = 1e-4  # that so few of a cell find the way that the others find; assumed
-_MOST_EVADED = 0.95  # of the others, so that one who is late is no proof; assumed
+_MOST_EVADED = 0.95  # of the others, so that a late one is no proof; assumed
 _LATEST_US = HOUR_US  # after the block began; later people have gone to bed; assumed
 
 
@@ -39,7 +39,7 @@ def split_mute_cells(
 
     Args:
         outages: The open outages of one country.
-        presence: Who is live.
+        presence: The tracked vantages.
         now_us: The time of the evaluation.
     """
     silences: list[OutageEpisode] = []
@@ -96,7 +96,7 @@ def _split_block(
 
 
 def _is_mute(vantage: VantagePresence, block: OutageEpisode) -> bool:
-    """Return whether it has come back by no way, and told nothing by another one."""
+    """Return whether it is silent without a return or a report by another way."""
     report = block.replays.get(vantage.witness.nym)
     return vantage.is_silent and not vantage.is_rerouted and not (report and report.online)
 

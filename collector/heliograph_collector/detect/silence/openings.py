@@ -40,7 +40,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _SLOW_SHARE = 0.4  # assumed
 _LASTING_SHARE = 0.34  # assumed
 _SPREAD_US = 900 * SECOND_US  # in which an order is carried out, as of one step; assumed
-_MORE_SHARE = 0.1  # of the votes, beyond those that openings told to be back; assumed
+_MORE_SHARE = 0.1  # of the votes, beyond those back in earlier openings; assumed
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 # Nats that a cell must explain beside those who are away anywhere: four of five where a fifth is,
 # five of five where four tenths are; six of nine where three tenths are is chance. Assumed.
@@ -213,7 +213,7 @@ def _find_slow(
 
 
 def _date_returns(lately: Sequence[VantagePresence], told: Sequence[PhaseChange]) -> int:
-    """Return when those began to be back of whom no opening told."""
+    """Return the first return time of vantages that no opening covered."""
     cells = [part for turn in told for part in turn.parts]
     untold = [s for s in lately if not is_in_cells(s.place, cells)]
     told_us = max((turn.when.latest_us for turn in told), default=0)
@@ -280,7 +280,7 @@ def _tells_more(
     phase: PhaseChange,
     limits: Thresholds,
 ) -> bool:
-    """Return whether a phase tells that more is back than openings had told."""
+    """Return whether a phase shows more returns than earlier openings had."""
     votes = sum_votes(count_votes([(s.witness, True) for s in vantages], limits.nat_votes)).votes
     more = _count_told(vantages, (*told, phase), limits) - _count_told(vantages, told, limits)
     return not told or more >= _MORE_SHARE * votes

@@ -53,7 +53,7 @@ def list_beside(
     presence: PresenceTracker,
     since_us: int,
 ) -> list[VantagePresence]:
-    """List who is silent since before a time by another cause than what falls now."""
+    """List vantages silent since before a time by another cause than the new fall."""
     apart = [o for o in outages if o.is_open and o not in extended and (o.is_block or is_power(o))]
     return [
         vantage

@@ -53,7 +53,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
 from heliograph_collector.model.thresholds import Thresholds
 
-_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # whom no further word ends
+_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
 _TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
@@ -89,8 +89,8 @@ class OutageEpisode:
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # by pseudonym
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     is_refuted: bool = False  # its sessions only broke and came back
-    is_doubted: bool = False  # by nothing but those who say that their links work
-    lapsed_us: int = 0  # what was told of links until then holds no longer (lapsed_words.py)
+    is_doubted: bool = False  # only by those who report working links
+    lapsed_us: int = 0  # reports on links until then have lapsed (lapsed_words.py)
     is_routine: bool = False  # it is held because its machines are switched off at this time
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
@@ -106,7 +106,7 @@ class OutageEpisode:
 
     @property
     def is_proven(self) -> bool:
-        """Return whether its vantages tell that their network was cut."""
+        """Return whether its vantages report that their network was cut."""
         return self.evidence.explain(self.limits) is IncidentKind.SILENCE
 
     @property
@@ -167,13 +167,13 @@ class OutageEpisode:
         self.parts = parts
 
     def absorb(self, other: "OutageEpisode") -> None:
-        """Take what another outage, which is a part of this one, makes certain."""
+        """Take over the certainty of another outage that is a part of this one."""
         self.certainty = max(self.certainty, other.certainty)
         self.ways = max(self.ways, other.ways)
         self.second_way = max(self.second_way or 0.0, other.second_way or 0.0)
 
     def reconsider(self, presence: PresenceTracker, now_us: int) -> None:
-        """Weigh what its vantages tell, and change its kind if that decides for another."""
+        """Weigh its vantages' reports, and change its kind if they decide for another."""
         if self.state is IncidentState.WITHDRAWN and (self.is_refuted or self.ended is None):
             return  # gated or dropped: it never was
         if is_refuted(self, presence, now_us):
@@ -184,11 +184,11 @@ class OutageEpisode:
         told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
         has_decided = self.is_block and now_us - told_us > _TELLING_US
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
-            return  # nobody tells anything, or anything new
+            return  # there are no reports, or no new ones
         told = silenced, self.replays, now_us, self.limits
         is_grid = HoldReason.POWER in self.held or self.kind is IncidentKind.POWER
         is_new = self.closed_us is None or now_us - self.closed_us <= _TELLING_US
-        is_grid |= is_new and self.evidence.is_grid  # though the first who told were laptops
+        is_grid |= is_new and self.evidence.is_grid  # though the first to report were laptops
         self.evidence = weigh_evidence(
             *told,
             is_cut=self.confirmed_us is not None,
@@ -221,7 +221,7 @@ class OutageEpisode:
         self.replays = select_current(self.replays, self.lapsed_us)
 
     def _doubt_cut(self, silenced: Sequence[VantagePresence], now_us: int) -> None:
-        """Confirm a cut no longer of which too many say that their links work."""
+        """Withdraw confirmation of a cut if too many report that their links work."""
         is_cut = self.kind is IncidentKind.SILENCE and self.state is IncidentState.CONFIRMED
         is_cut &= self.evidence.explain(self.limits) is None
         testimony = silenced, self.replays, now_us, self.limits

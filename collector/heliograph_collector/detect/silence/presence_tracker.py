@@ -72,7 +72,7 @@ class PresenceTracker:
     )
     gaps: Sequence[BlindGap] = ()  # of our coverage, in which no return could be seen
     controls: ControlSessions = field(default_factory=ControlSessions)
-    # By country: those awaited since a start, of whom nothing is known
+    # By country: vantages awaited since a start, without any news
     unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
     )

@@ -61,7 +61,7 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
     is_cut = (outage.state, outage.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
     closed_us = outage.closed_us or now_us
     if outage.is_block:
-        return False  # resets that end each session again, while people say that their links work
+        return False  # resets end each session again, while people report working links
     if outage.is_open and now_us - started_us <= _YOUNG_US:
         return has_flapped(outage.list_inside(presence), started_us)
     if not is_cut or closed_us - started_us > _LOSS_US or now_us - closed_us > STEADY_US:

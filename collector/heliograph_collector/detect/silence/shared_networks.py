@@ -39,7 +39,7 @@ def have_failed_elsewhere(
     """Return whether the cells' only network fell silent in another country too.
 
     Args:
-        cells: What fell silent in one country.
+        cells: The cells of one country that fell silent.
         vantages: Those of the country that count, here or silent.
         presence: The vantages of all countries.
         now_us: The time of the evaluation.

@@ -12,7 +12,7 @@ _SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the other
 
 @dataclass(frozen=True, slots=True)
 class SilenceEvidence:
-    """The established votes of those that fell silent, and what they tell."""
+    """Established votes of the vantages that fell silent, and their testimony."""
 
     silent: float
     online: float
@@ -23,8 +23,8 @@ class SilenceEvidence:
     stopped: float = 0.0  # its machine ran, and it was not there to measure
     interrupted: float = 0.0  # its link worked, and the lost carrier was back within minutes
     booted: float = 0.0  # its machine began as lines came back, where these alone fell
-    is_grid: bool = False  # lines fell as by a grid, which a third need not tell …
-    may_boot: bool = False  # … and came back just now: laptops tell before machines that begin
+    is_grid: bool = False  # lines fell as by a grid, which a third need not report …
+    may_boot: bool = False  # … and came back just now: laptops report before machines that boot
 
     def explain(self, limits: Thresholds) -> IncidentKind | None:
         """Return the kind that the testimony decides for; None if it decides nothing."""
@@ -56,7 +56,7 @@ class SilenceEvidence:
         return round(min(limits.several_ways, told / (told + against + 1)), 3)
 
     def count_told(self, kind: IncidentKind) -> float:
-        """Return the votes that tell a block of the collector or a power failure."""
+        """Return the votes for a block of the collector or for a power failure."""
         return self.powerless if kind is IncidentKind.POWER else self.online
 
     def count_several(self, second_way: float | None) -> float | None:

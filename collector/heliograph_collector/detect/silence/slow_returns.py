@@ -1,4 +1,4 @@
-"""Slow returns: who may still be on the way back after a start of the collector.
+"""Find vantages that may still be on the way back after a collector start.
 
 Theory of operation. A vantage that is not back from a start when its grace is over has not been
 seen to fall silent. Most agents are back within a minute, but those of one country may dial for
@@ -157,7 +157,7 @@ def _select_slow(counts: Counter[int], networks: Mapping[int, _Network]) -> list
 def list_late(
     affected: Collection[VantagePresence], since_us: int, now_us: int
 ) -> list[VantagePresence]:
-    """List who is not back from a start, and may only be late.
+    """List vantages that are not back from a start and may only be late.
 
     Args:
         affected: Those who were here before the start.

@@ -53,7 +53,7 @@ def list_spared_regions(outage: OutageEpisode) -> list[Scope]:
 
 
 def _list_unexplained(outage: OutageEpisode) -> Sequence[Scope]:
-    """List what an outage spared, unless it may take that later."""
+    """List the spared cells of an outage in which it explains no later silence."""
     if outage.is_block:
         return [scope for part in outage.parts for scope in part.beyond]
     return list_spared_regions(outage) if is_power(outage) else ()

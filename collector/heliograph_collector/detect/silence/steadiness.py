@@ -30,7 +30,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
 FLAP_US = 20 * MINUTE_US  # assumed
-STEADY_US = 30 * MINUTE_US  # who is silent so long does not flap; assumed
+STEADY_US = 30 * MINUTE_US  # a vantage silent for so long does not flap; assumed
 UNSTEADY_SHARE = 0.4  # of the silent: as many came back; assumed, between churn and throttling
 LEAST_RETURNS = 3.0  # votes; assumed
 AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
@@ -43,7 +43,7 @@ _GONE_SHARE = 0.9  # of those who were lost since then; assumed
 CEASED_CHANCE = 1e-4  # assumed
 _BREAKS_CHANCE = 1e-5  # of a part, of which a day has a thousand moments and parts; assumed
 _LEAST_BACK = 0.2  # of the rest, who came back lately: churn brings a tenth; assumed
-_MOST_BACK = 0.95  # share of who came back, of whom each counts once; assumed
+_MOST_BACK = 0.95  # share of those back, each of which counts once; assumed
 EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
 # Of a cell's votes: where sessions break and return no more are silent at a time than the share of
 # packets that throttling loses, which is up to 70 % (Kentik, Cloudflare; above it is a cut).
@@ -312,7 +312,7 @@ def are_steady(
         burst_us: The first silence of the burst.
         now_us: The time of the evaluation.
     """
-    # At hours at which days end what falls slowly is the level's to judge, if not told at once.
+    # At hours at which days end, slow falls that are not confirmed at once are left to the level.
     is_by_day = is_busy_hour(cells[0].scope.country, now_us)
     is_slow = is_by_day and _have_fallen_slowly(cells, vantages, burst_us)
     if is_slow and _is_rest_falling(cells, vantages, burst_us, now_us):

@@ -23,7 +23,7 @@ _STEP_US = 15 * MINUTE_US  # in which a grid takes a region, from the tenth to n
 _NEIGHBORS = 2  # near in time, at least …
 _FACTOR = 2  # … and so many times what an even spread makes
 _NETWORK_CHANCE = 0.01  # that lines which go one by one do so network by network
-_LEAST = 5  # machines: fewer tell nothing
+_LEAST = 5  # machines: fewer show nothing
 _MASTS_US = 4 * HOUR_US  # for which the batteries of most masts last, after the lines
 LINES_SHARE = 0.5  # of the lines of a country, that a grid takes; fewer sleep …
 NEARLY_ALL = 0.9  # … and nobody switches so many off
@@ -90,7 +90,7 @@ def _has_fallen(line: VantagePresence, since_us: int) -> bool:
 
 
 def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:
-    """List those that went with others.
+    """List the machines that were switched off together with others.
 
     Args:
         group: The pseudonyms of machines, and when they went.
@@ -107,6 +107,6 @@ def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def _count_near(times_us: Sequence[int], at_us: int) -> int:
-    """Count who went near a time, of whom one did so then."""
+    """Count the machines switched off near a time, including the one at that time."""
     first = bisect_left(times_us, at_us - _NEAR_US)
     return bisect_right(times_us, at_us + _NEAR_US) - first

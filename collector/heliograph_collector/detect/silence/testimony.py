@@ -36,7 +36,7 @@ class Testimony:
 
     @property
     def tells_at_return(self) -> bool:
-        """Return whether it told only when it was back by the lost carrier."""
+        """Return whether it reported only after its return by the lost carrier."""
         vantage = self.vantage
         if vantage.is_rerouted or not self.is_rejoined or self.report is None:
             return False
@@ -55,7 +55,7 @@ class Testimony:
         return self._stays_away_since(report.measured_us or report.since_us)
 
     def claims_link(self, *, is_early: bool) -> bool:
-        """Return whether it says that its link works while its lost carrier stays dead.
+        """Return whether it reports a working link while its lost carrier stays dead.
 
         Args:
             is_early: That has not lasted yet, and its return by another carrier says as much.
@@ -100,7 +100,7 @@ class Testimony:
 
     @property
     def is_evading(self) -> bool:
-        """Return the same where others have shown that the lost carrier stays dead."""
+        """Return whether it is rerouted, where others show that the carrier stays dead."""
         return self.is_rerouted or (self._came_another_way and not self.is_rejoined)
 
     @property

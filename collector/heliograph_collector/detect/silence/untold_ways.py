@@ -1,4 +1,4 @@
-"""Ways to the collector of which nobody tells a block, though they fell silent.
+"""Find silent ways to the collector that nobody reports as blocked.
 
 Where our address is blocked while phones are cut, those with a line say that it works, and come
 back by another entrance. That explains the silence of who lost the same entrance, and not of phones

@@ -100,7 +100,7 @@ class VantagePresence:
 
     @property
     def tells_cause(self) -> bool:
-        """Return whether its loss or its return says something of what the silence was."""
+        """Return whether its loss or its return gives evidence on the silence."""
         is_of_power = self.lost_on_battery or self.rebooted
         return is_of_power or self.is_rerouted or self.ran_on or self.closed_us > 0
 

@@ -32,11 +32,11 @@ _LINES_SHARE = 0.34  # of fixed lines that are silent by themselves, at most
 _EACH_SHARE = 0.2  # of the phones of each operator, at least: people of all go
 _MOST_SHARE = 0.88  # of all phones: an order leaves less (onset curves: 1 to 12 %)
 # In which the middle three fifths fall silent, at least, also of each operator: people walk to a
-# place, an order takes a mast or a core at once. On a Friday at noon the hour itself tells.
+# place, an order takes a mast or a core at once. On a Friday at noon the hour itself shows it.
 _PRAYER_US = 20 * SECOND_US
 _GATHER_US = 150 * SECOND_US
 _OPERATOR_US = 60 * SECOND_US
-_MIN_PHONES = 5  # of an operator, whose spread says something
+_MIN_PHONES = 5  # of an operator, so that their spread is a measure
 # Of cohorts; assumed, all of them:
 _MOST = 0.8  # of the cohort that are silent, and of the silent that are of it
 _LIVING_SHARE = 0.2  # of the others in the same places that are silent by themselves, at most

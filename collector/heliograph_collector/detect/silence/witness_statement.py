@@ -81,7 +81,7 @@ def _count_countries(
 def _compare_countries(
     every: Sequence[VoteCount], world: VoteCount, limits: Thresholds
 ) -> WitnessStatement:
-    """State what countries show.
+    """Compare the votes of the countries.
 
     Args:
         every: The votes of each, of which those with enough votes are compared.

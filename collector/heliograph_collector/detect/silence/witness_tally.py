@@ -361,7 +361,7 @@ class SilenceTally(CountryTally):
         return self.established.sum()[1].votes >= self.limits.votes
 
     def bound_votes(self) -> VotesByPlace:
-        """Return at least the hits and at most the misses of those that are heard.
+        """Return bounds of the voters' counts: at least the hits, at most the misses.
 
         A young vantage that is live counts only beside established ones that are live, or alone.
         """

@@ -189,7 +189,7 @@ def _select_outside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
 def attach_persons(
     affected: Iterable[AffectedCell], established: VotesByPlace
 ) -> tuple[AffectedCell, ...]:
-    """Note in each cell what the established vantages alone say there."""
+    """Add to each cell the votes of its established vantages alone."""
     return tuple(replace(cell, persons=_list_persons(cell.scope, established)) for cell in affected)
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from operator import itemgetter
 
-MEMBERS = 3  # of a group that tell how it differs; assumed
+MEMBERS = 3  # of a group that show how it differs; assumed
 
 
 def compute_rank_chance(times: Iterable[tuple[Hashable, int]]) -> float:

@@ -16,7 +16,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 NAT_ACCESSES = ("mobile", "fixed")
 _NAT_LINES = 5  # fewer may be an office with branches; assumed
-_NAT_OUTSIDE = 2  # of them, outside the region that most say; assumed
+_NAT_OUTSIDE = 2  # of them, outside the region of most; assumed
 
 Group = tuple[str, int]  # a region, and the vantages of one prefix in a place there
 
