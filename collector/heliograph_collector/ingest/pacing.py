@@ -40,7 +40,8 @@ LONG_WAIT_US = 15 * SECOND_US  # of a result for its verdict; assumed
 FINE_WAIT_US = 5 * SECOND_US
 _HEADROOM = 0.9  # of what the judge did in the last step: the rest makes up for what waits
 _LEAST_FACTOR = 0.4  # of a step: a pause of the judge is no evidence on its rate
-_MORE = 1.05  # factor of a step upward
+_MORE = 1.05  # factor of a step upward …
+_FAR_MORE = 2.0  # … and of one where the judge did more than so many times what comes now; assumed
 STEP_US = 45 * SECOND_US  # until a step shows: a heartbeat of 15 s, and a batch of 30 s under way
 _SEARCH_BITS = 30.0  # of the factor that is searched for, to both sides of 1
 _SEARCH_STEPS = 24
@@ -71,12 +72,16 @@ class LoadShare:
 
     It goes by the time for which what arrives now will wait. The age of the oldest result says what
     came in minutes ago, and still grows after enough is asked for.
+
+    Where people are back from a cut, what they measured in it arrives within minutes, and the judge
+    falls behind for as long. Fresh tests matter most then, so the share is back within a few steps.
     """
 
     share: float = 1.0
     _last: JudgeLoad | None = None  # at the last step
     _stepped_us: int = 0
     _wait_us: float = 0.0
+    _judge_rate: float = 0.0  # positions a microsecond, in the last step in which results waited
 
     def update(self, load: JudgeLoad, now_us: int) -> float:
         """Take a step at most each STEP_US."""
@@ -92,16 +97,22 @@ class LoadShare:
             arrived = max(1, load.arrived - last.arrived)
             waiting = load.arrived - load.judged
             is_behind = load.lag_us > FINE_WAIT_US  # one block under way is none
+            if is_behind:
+                self._judge_rate = judged / passed_us
             self._wait_us = waiting * passed_us / judged if is_behind else 0.0
             if self._wait_us > LONG_WAIT_US and self._wait_us > before_us:
                 self._ask_less(judged / arrived)
             elif self._wait_us < FINE_WAIT_US:
-                self.share = min(1.0, self.share * _MORE)
+                self._ask_more(arrived / passed_us)
         return self.share
 
     def _ask_less(self, judged_share: float) -> None:
         factor = min(max(_HEADROOM * judged_share, _LEAST_FACTOR), _HEADROOM)
         self.share = max(1 / MAX_LOAD_FACTOR, self.share * factor)
+
+    def _ask_more(self, arrival_rate: float) -> None:
+        has_spare = _HEADROOM * self._judge_rate >= _FAR_MORE * arrival_rate
+        self.share = min(1.0, self.share * (_FAR_MORE if has_spare else _MORE))
 
 
 def measure_crowding(votes: Mapping[CrowdPlace, int]) -> dict[CrowdPlace, float]:

@@ -117,6 +117,11 @@ def follow(load: LoadShare, *steps: tuple[int, int, int]) -> list[float]:
             [0.45 * min(1.05**n, 1 / 0.45) for n in range(21)],
             id="comes back",
         ),
+        pytest.param(
+            [(9_000, 2_000, 40), (100, 2_000, 60), (40, 5_140, 4), (20, 20, 0), (40, 40, 0)],
+            [0.4, 0.4, 0.8, 1, 1],
+            id="a backlog is judged",
+        ),
     ],
 )
 def test_share_by_what_arrives_and_what_is_judged(
