@@ -16,6 +16,10 @@ def format_second(at_us: int) -> str:
     return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def format_day(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"
+
+
 def format_last_seen(at_s: int | None, now_s: int, *, is_connected: bool) -> str:
     """Format when an agent was last connected, no finer than the operator needs."""
     if is_connected:
