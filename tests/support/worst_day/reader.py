@@ -243,7 +243,8 @@ class WorstDayReader:
         for kind, by_path in pages.items():
             for path, place in by_path.items():
                 page = await self._read_page(session, path)
-                said = list(outputs.read_cells(f"{kind} page", page, networks))
+                cells = outputs.read_cells(f"{kind} page", page, networks)
+                said = [_limit_to_region(cell, place) for cell in cells]
                 if place is not None:
                     headline = outputs.read_headline(f"{kind} headline", page, place)
                     said += map(self._limit_to_part, headline)
@@ -332,6 +333,17 @@ class WorstDayReader:
             *set_moment(on_page, page.moment),
             *set_moment(unnamed, around),
         ]
+
+
+def _limit_to_region(cell: Statement, page_of: Place | None) -> Statement:
+    """Limit a network that a region's page shows as offline to that region.
+
+    The page tells of the network where the page's region is. What its vantages elsewhere do is no
+    part of that claim.
+    """
+    if page_of is None or not page_of.region or cell.claim != "offline":
+        return cell
+    return replace(cell, place=cell.place._replace(region=page_of.region))
 
 
 def _is_of_stream(pair: Contradiction) -> bool:
