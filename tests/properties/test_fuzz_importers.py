@@ -116,7 +116,8 @@ def _read_journal(_file: Path, data: bytes) -> None:
         content = body if kind is RowKind.ENVELOPE else data
         changed = replace(row, kind=kind, body=content)
         read_rows([changed], Pseudonyms(SECRET))
-        for _ in SignalReader(SECRET).read_row(changed):
+        reader = SignalReader(SECRET)
+        for _ in reader.read_row(changed, reader.derive_pseudonym(changed.agent)):
             pass
 
 

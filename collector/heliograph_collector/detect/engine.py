@@ -134,7 +134,7 @@ class DetectorEngine:
             self.silence.advance_to(row.received_us)
             pseudonym = self.reader.derive_pseudonym(row.agent)
             word = self.reader.words.get(pseudonym) if row.kind is RowKind.ARRIVAL else None
-            for signal in self.reader.read_named_row(row, pseudonym):
+            for signal in self.reader.read_row(row, pseudonym):
                 self.on_signal(signal)
             if row.kind is RowKind.ENVELOPE or word is not None:
                 self._read_unseen_loss(pseudonym, row, word)

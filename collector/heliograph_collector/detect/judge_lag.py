@@ -13,7 +13,7 @@ from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.model.records import JournalRow, RowKind
 
 GAP_REASON = "judging"
-MAX_WAIT_US = MINUTE_US  # design/detection.md, "Behind"
+MAX_WAIT_US = MINUTE_US  # detect/README.md, "Behind"; assumed
 _GROUP_US = 5 * SECOND_US  # results that came within it are one entry, which bounds memory; assumed
 
 

@@ -60,7 +60,7 @@ class PositionHolder(Protocol):
         ...
 
 
-class JournalSource(Protocol):
+class DetectorJournal(Protocol):
     """The methods of the journal that the detectors need."""
 
     @property
@@ -88,7 +88,7 @@ class DetectorRunner:
     def __init__(
         self,
         config: DetectorConfig,
-        journal: JournalSource,
+        journal: DetectorJournal,
         late_source: VoteHistory,
         *,
         clock: Clock,

@@ -82,12 +82,13 @@ class SignalReader:
     post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
     words: dict[str, Word] = field(default_factory=dict)  # the newest, the oldest first
 
-    def read_row(self, row: JournalRow) -> Iterator[VantageSignal]:
-        """Yield the signals of a row, after those that became due before it."""
-        return self.read_named_row(row, self.derive_pseudonym(row.agent))
+    def read_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
+        """Yield the signals of a row, after those that became due before it.
 
-    def read_named_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
-        """Yield the signals of a row like `read_row`, given the agent's pseudonym."""
+        Args:
+            row: The next row of the journal.
+            pseudonym: That of the row's agent (`derive_pseudonym`).
+        """
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
         self._expire_words(row.received_us)
@@ -109,7 +110,7 @@ class SignalReader:
             yield Goodbye(row.received_us, pseudonym)
 
     def take_over(self, other: "SignalReader", now_us: int) -> None:
-        """Go on with another reader's silences, none of which begins after now."""
+        """Continue another reader's silences, none of which begins after now."""
         for pseudonym, gap in other.gaps.items():
             if gap.back_us == 0:
                 self.gaps[pseudonym] = replace(gap, since_us=min(gap.since_us, now_us))

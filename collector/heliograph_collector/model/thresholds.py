@@ -2,8 +2,6 @@
 
 Those of a single test stand at the top of its module (level/, steadiness.py, flapping.py).
 
-Those of a single test stand at the top of its module (level/, steadiness.py, flapping.py).
-
 Each number has its source; "assumed" marks a choice without a published source. detect/README.md
 lists the sources of formulas, detect/measurements.md what each rule was measured with.
 """

@@ -121,7 +121,7 @@ def read_gaps(rows: Sequence[JournalRow]) -> list[CoverageGap]:
     reader = SignalReader(b"s" * 32)
     detector = SilenceDetector()
     for row in rows:
-        for signal in reader.read_row(row):
+        for signal in reader.read_row(row, reader.derive_pseudonym(row.agent)):
             detector.on_signal(signal)
     return detector.coverage_gaps
 

@@ -35,7 +35,9 @@ KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
 
 def told(*rows: JournalRow) -> list[VantageSignal]:
     inbox = SignalReader(SECRET)
-    return [signal for row in rows for signal in inbox.read_row(row)]
+    return [
+        signal for row in rows for signal in inbox.read_row(row, inbox.derive_pseudonym(row.agent))
+    ]
 
 
 def here(second: float, boot: str = "b") -> JournalRow:

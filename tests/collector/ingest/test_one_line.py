@@ -175,7 +175,8 @@ def test_flatmates_that_are_lost_after_midnight_are_one_line(tmp_path: Path) -> 
     ]  # fmt: skip
     assert len({row.prefix for row in rows}) == 1
     reader = SignalReader(SECRET)
-    losses = [s for row in rows for s in reader.read_row(row) if isinstance(s, VantageLoss)]
+    signals = [s for r in rows for s in reader.read_row(r, reader.derive_pseudonym(r.agent))]
+    losses = [signal for signal in signals if isinstance(signal, VantageLoss)]
     assert [loss.prefix for loss in losses] == [rows[0].prefix] * 2
 
 

@@ -148,14 +148,14 @@ class CountryService:
         cells = self.flapping.find_cells(votes, rate, usual, self.confirmed, nats, now_us, limits)
         failing = LastingFailures(self.known, self.first_bad, self.last_good, self.flapping, usual)
         lasting = {} if cells else failing.find_cells(self.confirmed, rate, now_us, limits)
-        loud = self.evidence.find_loud(limits)
+        alarmed = self.evidence.find_alarmed(limits)
         doubts: dict[str, str] = {}
-        if loud or any(self.recent_cells) or lasting:
+        if alarmed or any(self.recent_cells) or lasting:
             doubts |= EditionDoubts(editions, self.first_bad, self.last_good, others).select(votes)
             doubts |= select_unresolved(votes, self.first_bad, usual.tests)
         self._hold_partial(cells or failing.drop_doubted(lasting, doubts), votes, now_us, others)
-        if loud or any(self.recent_cells):
-            self._raise_alarms(votes, now_us, loud, others, doubts)
+        if alarmed or any(self.recent_cells):
+            self._raise_alarms(votes, now_us, alarmed, others, doubts)
 
     def _add_evidence(
         self,
@@ -278,7 +278,7 @@ class CountryService:
         self,
         votes: Sequence[ServiceVote],
         now_us: int,
-        loud: AbstractSet[Scope],
+        alarmed: AbstractSet[Scope],
         others: OtherCountries,
         doubted: Mapping[str, str],
     ) -> None:
@@ -286,22 +286,22 @@ class CountryService:
         hits = list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
-        loud_cells = self._localize_loud(all_votes, limits.burst, loud, now_us)
-        loud_cells = attach_persons(loud_cells, persons)
+        alarmed_cells = self._localize_alarmed(all_votes, limits.burst, alarmed, now_us)
+        alarmed_cells = attach_persons(alarmed_cells, persons)
         certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
         votes_by_place, has_established = established_votes(
             certain, now_us, limits, nat_votes=limits.nat_votes
         )
         confirmed_cells: tuple[AffectedCell, ...] = ()
         if has_established:
-            cells = self._localize_loud(votes_by_place, limits.votes, loud, now_us)
+            cells = self._localize_alarmed(votes_by_place, limits.votes, alarmed, now_us)
             confirmed_cells = attach_persons([c for c in cells if has_lines(c, limits)], persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
         lasting = self._find_lasting(now_us)
         if lasting is None:
-            new_cells = new_cells or self._select_unexplained(loud_cells, all_votes)
+            new_cells = new_cells or self._select_unexplained(alarmed_cells, all_votes)
             if new_cells:
                 self._open_episode(new_cells, now_us)
         elif new_cells:
@@ -311,13 +311,13 @@ class CountryService:
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None:
                 continue
-            few = [p for p in loud_cells if episode.includes(p.scope) and p.votes < limits.votes]
+            few = [p for p in alarmed_cells if episode.includes(p.scope) and p.votes < limits.votes]
             touched = touched or self.known.select_failing(few, doubted, now_us, limits)
             if touched:
                 confirm_block(self.episodes, episode, touched, others, now_us)
 
-    def _localize_loud(
-        self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope], now_us: int
+    def _localize_alarmed(
+        self, votes: VotesByPlace, min_votes: float, alarmed: AbstractSet[Scope], now_us: int
     ) -> tuple[AffectedCell, ...]:
         @cache
         def mostly_fails(scope: Scope) -> bool:
@@ -325,7 +325,7 @@ class CountryService:
 
         limits = self.limits
         cells = localize(votes, limits.confirm_share, min_votes, limits, mostly_fails)
-        return tuple(p for p in select_distinct(cells, votes, limits) if p.scope in loud)
+        return tuple(p for p in select_distinct(cells, votes, limits) if p.scope in alarmed)
 
     def _select_unexplained(
         self, cells: Sequence[AffectedCell], votes: VotesByPlace

@@ -10,7 +10,7 @@ The world may change in place of the edition: a root certificate expires that an
 Then the edition fails, and others work, in the same networks and in other countries alike. That
 too is in doubt, by an exact test of editions against failures. Only vantages of one network are
 compared in it, so that a block of a network whose agents are all of one edition is no split, nor
-one of a country where most are (`stats/lots.py`).
+one of a country where most are (`stats/stratified_test.py`).
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
-from heliograph_collector.detect.stats.lots import compute_split_chance
+from heliograph_collector.detect.stats.stratified_test import compute_split_chance
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,

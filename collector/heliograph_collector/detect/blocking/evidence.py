@@ -176,7 +176,7 @@ class CellEvidence:
         """Return the evidence that an alarm of a cell needs."""
         return alarm_threshold(len(self.sums) - 1, limits.reach_alarms_per_year, limits.bin_s)
 
-    def find_loud(self, limits: Thresholds) -> frozenset[Scope]:
+    def find_alarmed(self, limits: Thresholds) -> frozenset[Scope]:
         """Return cells whose sums exceed their threshold and in which most tests failed.
 
         The country has one budget of false alarms, as for silences, and all other cells share

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
-from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
-from heliograph_collector.detect.level.part_contrast import falls_with_others
-from heliograph_collector.detect.level.removal import (
+from heliograph_collector.detect.level.departures import (
     have_said_goodbye,
     may_be_departures,
     may_be_removal,
 )
+from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
+from heliograph_collector.detect.level.part_contrast import falls_with_others
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.evasion import doubts_fall

@@ -39,7 +39,7 @@ _DRIFT = 4.0  # that a low step must exceed
 _MOST = 6.0  # that counts of one step
 _SUSPECT = 2.0
 _CONFIRM = 4.0
-_PAINT_DAYS = 7.0
+_IMPUTED_DAYS = 7.0
 _DEEP_DAYS = 28.0  # the same where the level is below `_HALF`
 _SURE_SHARE = 2 / 3  # of the lowest value seen; one long step below it is confirmed
 _HANDFUL = 8.0  # a count below it is confirmed after an hour
@@ -83,10 +83,10 @@ class DropTest:
             self._confirmed_steps + 1 if self.stage is DropStage.CONFIRMED else 0
         )
         is_deep = self.lost_share > 1.0 - _HALF
-        days = _DEEP_DAYS if is_deep else _PAINT_DAYS
+        days = _DEEP_DAYS if is_deep else _IMPUTED_DAYS
         most = days * DAY_US / self.habit.step_us
-        is_painted = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
-        self.habit.add(_paint(usual) if is_painted else value)
+        is_imputed = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
+        self.habit.add(_impute(usual) if is_imputed else value)
         return stage
 
     def judge(self, value: float | None, usual: UsualLevel | None) -> DropStage:
@@ -179,6 +179,6 @@ class DropTest:
             self.deepest = 0.0
 
 
-def _paint(usual: UsualLevel | None) -> float | None:
+def _impute(usual: UsualLevel | None) -> float | None:
     """Return the value stored in the habit in place of a step of a drop."""
     return usual.middle if usual is not None and usual.is_of_hour else None

@@ -50,7 +50,7 @@ def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int)
     """
     if not is_small(test, sample):
         return False
-    nights = list_nights(cell, test.scope.country, since_us, sample.now_us)
+    nights = list_cell_nights(cell, test.scope.country, since_us, sample.now_us)
     known = sample.select_fallen(test.scope, sample.now_us - ABSENT_US)
     votes = sum_silent(exclude_brief(known, sample.now_us))
     chance = compute_chance(nights, round(votes.hits), round(votes.votes))
@@ -67,7 +67,7 @@ def is_small(test: CellTest, sample: Sample) -> bool:
     return test.size < 2 * sample.limits.few
 
 
-def list_nights(cell: CellLevel, country: str, before_us: int, now_us: int) -> list[float]:
+def list_cell_nights(cell: CellLevel, country: str, before_us: int, now_us: int) -> list[float]:
     """List the absent shares of a cell's earlier nights; by day, of earlier days."""
     is_day = is_busy_hour(country, now_us) or is_waking_hour(country, now_us)
     return cell.list_nights(before_us, is_day=is_day)
@@ -101,7 +101,7 @@ def may_be_habit(
     if _went_at_once(presence, country, burst_us):
         return False
     silent, size = count_absent(presence, country, now_us)
-    nights = list_nights(cell, country, burst_us, now_us)
+    nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
 

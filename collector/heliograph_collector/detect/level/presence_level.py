@@ -50,14 +50,16 @@ from heliograph_collector.detect.level.common_dip import (
     is_common_mode,
 )
 from heliograph_collector.detect.level.darkness import is_cut_off
+from heliograph_collector.detect.level.dead_link_reports import have_reported_dead_links
 from heliograph_collector.detect.level.doubts import find_doubts
+from heliograph_collector.detect.level.explained_falls import do_parts_explain
 from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.night_test import (
     is_habit_known,
     is_rare,
     is_small,
-    list_nights,
+    list_cell_nights,
     may_be_habit,
 )
 from heliograph_collector.detect.level.nights import STEP_US
@@ -70,8 +72,6 @@ from heliograph_collector.detect.level.promotion import (
     list_power_failures,
     promote_falls,
 )
-from heliograph_collector.detect.level.returned_words import tell_of_dead_links
-from heliograph_collector.detect.level.told_parts import is_told_by_parts
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -244,7 +244,7 @@ class PresenceLevels:
             if cell.dark_samples >= 2 and not self._is_part(cell, test.scope, sample):
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
-        elif test.is_usual or is_told_by_parts(fall, sample):
+        elif test.is_usual or do_parts_explain(fall, sample):
             is_near = test.is_near_habit or fall.is_told
             over = cell.end_fall(sample.now_us, is_near_habit=is_near)
             if over is not None and not over.is_told:
@@ -258,7 +258,7 @@ class PresenceLevels:
         """Store an ended fall; return it for a whole country whose people report a cut."""
         since_us = fall.started.earliest_us
         fallen = sample.select_fallen(fall.scope, since_us) if test.is_whole else []
-        if not tell_of_dead_links(fallen, fall.part.share, since_us):
+        if not have_reported_dead_links(fallen, fall.part.share, since_us):
             self.past.append(fall)
             return None
         fall.held = ()
@@ -271,7 +271,7 @@ def _build_test(
     """Build the test of a cell's counts, with the nights before where most are silent."""
     is_dark = count.silent >= sample.limits.suspect_share * count.size
     country = scope.country
-    nights = list_nights(cell, country, cell.well_us, sample.now_us) if is_dark else []
+    nights = list_cell_nights(cell, country, cell.well_us, sample.now_us) if is_dark else []
     is_new = scope in sample.whole_cells and usual.days < LEARNED_DAYS
     is_unlike = is_new and is_rare(nights, count)
     have_stayers_gone = is_unlike and sample.have_stayers_gone(scope, count)

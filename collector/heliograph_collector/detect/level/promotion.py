@@ -6,15 +6,16 @@ from operator import attrgetter
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import is_absent, select_counted
+from heliograph_collector.detect.level.dead_link_reports import list_returned
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
-from heliograph_collector.detect.level.returned_words import list_returned
 from heliograph_collector.detect.silence.brackets import bracket_onset, bracket_return
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.silent_ways import list_silent_ways
+from heliograph_collector.detect.silence.reconsideration import reconsider
+from heliograph_collector.detect.silence.silent_carriers import list_silent_carrier_votes
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
@@ -23,7 +24,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 METHOD = "level"
 _MASTS_US = 12 * HOUR_US  # for which the batteries of masts last at most; assumed
-_TOLD_SHARE = 0.5  # of an ended fall's time, covered by another outage; assumed
+_COVERED_SHARE = 0.5  # of an ended fall's time, covered by another outage; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class ConfirmedFall:
             suspected_us=self.fall.suspected_us,
             certainty=certainty,
             limits=limits,
-            ways=len(list_silent_ways(self.fallen)),
+            ways=len(list_silent_carrier_votes(self.fallen)),
             method=METHOD,
             held=self.fall.held,
             is_doubted=self.fall.held == (HoldReason.COMMON,),
@@ -173,23 +174,23 @@ def promote_falls(
         outage = fall.promote([*outages, *new_outages], presence, now_us)
         if outage is not None:
             new_outages.append(outage)
-            outage.reconsider(presence, now_us)
+            reconsider(outage, presence, now_us)
         presence.exclude_from_churn(v for v in fall.fallen if v.is_silent)
     return new_outages
 
 
-def select_untold(
+def select_uncovered(
     new: Iterable[OutageEpisode], outages: Sequence[OutageEpisode]
 ) -> list[OutageEpisode]:
     """Select new outages that are open, or over and not covered by another outage."""
     return [
         outage
         for outage in new
-        if outage.is_open or not any(_tells_of(other, outage) for other in outages)
+        if outage.is_open or not any(_covers(other, outage) for other in outages)
     ]
 
 
-def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
+def _covers(outage: OutageEpisode, past: OutageEpisode) -> bool:
     """Return whether an outage covers the place and most of the time of a past one.
 
     A cut of minutes as a night began says nothing of the night.
@@ -203,7 +204,7 @@ def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
     until_us = past.ended.latest_us
     outage_until_us = until_us if outage.ended is None else outage.ended.latest_us
     told_us = min(outage_until_us, until_us) - max(outage.started.earliest_us, since_us)
-    return told_us >= _TOLD_SHARE * (until_us - since_us)
+    return told_us >= _COVERED_SHARE * (until_us - since_us)
 
 
 def confirm_cuts_in_faults(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from heliograph.units import DAY_US
-from heliograph_collector.detect.silence.control_sessions import ControlSessions
+from heliograph_collector.detect.silence.control_sessions import ControlTracker
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.entrances import BlockedEntrance
@@ -12,7 +12,7 @@ _KEPT_US = 7 * DAY_US  # after which an entrance that no control uses was given 
 
 
 def list_blocked(
-    outages: Iterable[OutageEpisode], controls: ControlSessions, since_us: int
+    outages: Iterable[OutageEpisode], controls: ControlTracker, since_us: int
 ) -> list[BlockedEntrance]:
     """List open or recently ended blocks of the collector, and dead entrances."""
     blocks = [
@@ -29,7 +29,7 @@ def list_blocked(
     return [*blocks, *_list_fallen(controls, since_us - _KEPT_US)]
 
 
-def _list_fallen(controls: ControlSessions, since_us: int) -> list[BlockedEntrance]:
+def _list_fallen(controls: ControlTracker, since_us: int) -> list[BlockedEntrance]:
     """List entrances that controls lost since a time, and to which none is back."""
     present = [session for session in list(controls.sessions.values()) if session.is_here]
     used = {session.carrier for session in present}

@@ -28,8 +28,8 @@ class BlindGap(Protocol):
     def country(self) -> str: ...
 
 
-class Silence(Protocol):
-    """Silence of one vantage; `floor` is not 0 if found after a collector fault."""
+class DatedSilence(Protocol):
+    """DatedSilence of one vantage; `floor` is not 0 if found after a collector fault."""
 
     heard_us: int
     lost_us: int
@@ -92,7 +92,7 @@ def reach_into_gaps(returned: Bracket, gaps: Iterable[BlindGap], country: str) -
     return replace(returned, earliest_us=earliest_us)
 
 
-def bracket_onset(silences: Sequence[Silence], limits: Thresholds) -> Bracket:
+def bracket_onset(silences: Sequence[DatedSilence], limits: Thresholds) -> Bracket:
     """Bracket the onset without the tenth at either end, which may be chance.
 
     A vantage missing after a fault of ours may have fallen silent at any time until that was found.

@@ -28,7 +28,7 @@ _ENDED_WAITS = (1.0, 1.2)  # for agents that may have ended; assumed
 _Behind = tuple[float, bool, VantageLocation]  # a vantage's chance, whether it is newly silent
 
 
-class Burst(NamedTuple):
+class SilenceBurst(NamedTuple):
     """New silences of a country that chance does not explain."""
 
     first_us: int
@@ -37,7 +37,7 @@ class Burst(NamedTuple):
 
 def find_burst(
     presence: PresenceTracker, country: str, silences: Sequence[VantagePresence], now_us: int
-) -> Burst | None:
+) -> SilenceBurst | None:
     """Find the shortest window with a burst ending now; None if chance explains it."""
     if len(silences) < presence.limits.burst:
         return None
@@ -45,7 +45,7 @@ def find_burst(
         since_us = now_us - int(window_s * SECOND_US)
         recent = [s for s in silences if s.lost_us >= since_us]
         if _has_burst(presence, country, recent, window_s):
-            return Burst(min(s.lost_us for s in recent), window_s)
+            return SilenceBurst(min(s.lost_us for s in recent), window_s)
     return None
 
 

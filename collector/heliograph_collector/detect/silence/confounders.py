@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.silence import witness_statement
+from heliograph_collector.detect.silence import country_comparison
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.grid_regions import (
     fail_by_region,
@@ -23,7 +23,7 @@ from heliograph_collector.detect.silence.grid_regions import (
     is_rationed_region,
 )
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.silent_ways import group_by_carrier
+from heliograph_collector.detect.silence.silent_carriers import group_by_carrier
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, sum_silent
 from heliograph_collector.detect.stats.localization import localize
@@ -95,15 +95,15 @@ def is_carrier_down(
     country: str,
     since_us: int,
     carrier: str,
-    world: witness_statement.WitnessStatement,
+    world: country_comparison.CountryComparison,
 ) -> bool:
     """Return whether a carrier falls in nearly all other countries that use it.
 
     Then those that live on by others, which there must be, say nothing about its entrance.
     """
-    users = witness_statement.hear_witnesses(presence, country, since_us, carrier)
+    users = country_comparison.compare_countries(presence, country, since_us, carrier)
     living = users.countries - users.fallen
-    is_falling = users.are_several and living < witness_statement.LIVING_SHARE * users.countries
+    is_falling = users.are_several and living < country_comparison.LIVING_SHARE * users.countries
     return is_falling and users.countries < world.countries
 
 
@@ -122,12 +122,16 @@ def are_failing_elsewhere(
     country is enough while it is early.
     """
     where = presence, country, since_us
-    users = [witness_statement.hear_witnesses(*where, carrier, apart=apart) for carrier in carriers]
+    users = [
+        country_comparison.compare_countries(*where, carrier, apart=apart) for carrier in carriers
+    ]
     return bool(users) and all(u.is_hit or (is_early and u.begun > 0) for u in users)
 
 
 def compute_certainty(
-    cells: Sequence[AffectedCell], witnesses: witness_statement.WitnessStatement, limits: Thresholds
+    cells: Sequence[AffectedCell],
+    witnesses: country_comparison.CountryComparison,
+    limits: Thresholds,
 ) -> float:
     """Return the certainty that a cut, not chance or a fault of ours, silenced cells."""
     votes = sum(cell.votes for cell in cells)
@@ -255,12 +259,12 @@ def is_power_failure(
     is_most = sum_silent(fixed).share >= 1.0 - limits.alive_share
     is_whole = is_one_region or is_most or _may_be_grid(fixed, limits)
     is_whole |= _are_all_hit(fixed, limits)
-    is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
-    is_mute &= _are_lines(fixed)
+    lacks_phones = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
+    lacks_phones &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
     if lives and _is_rationed(select_silent(cells, vantages), vantages):
         return True
-    return (lives or is_mute) and len(silent_networks) > 1 and is_whole
+    return (lives or lacks_phones) and len(silent_networks) > 1 and is_whole
 
 
 def _is_rationed(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:

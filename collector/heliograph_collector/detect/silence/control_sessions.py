@@ -34,7 +34,7 @@ class ControlSession:
 
 
 @dataclass(slots=True)
-class ControlSessions:
+class ControlTracker:
     """The sessions of all controls, by pseudonym."""
 
     sessions: dict[str, ControlSession] = field(default_factory=dict)

@@ -10,34 +10,36 @@ evaluated in between: the same signals give the same incidents. In each country:
 3. The candidate's OutageEpisode is evaluated ("follow") 10 s after each change while it is open:
    parts return or go dark again, or all of it is over (outage.py).
 
-A fault of the collector opens a blackout, a coverage gap. Losses found until `grace_s` after it are
-deferred, as they prove nothing. A timer ("settle") then counts who is missing as lost at that time.
+A fault of the collector opens a FaultPeriod and a coverage gap. Losses found until `grace_s` after
+it are deferred, as they prove nothing. A timer ("settle") then counts who is missing as lost then.
 """
 
-import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level, promotion
 from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
-from heliograph_collector.detect.silence.blackout import (
-    Blackout,
-    compute_grace_us,
-    put_gap,
-    select_pending,
-)
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
+from heliograph_collector.detect.silence.candidate_evaluation import evaluate_candidate
 from heliograph_collector.detect.silence.detector_state import (
     CoverageGap,
     Findings,
     SilenceDetectorState,
+)
+from heliograph_collector.detect.silence.fault_period import (
+    FaultPeriod,
+    compute_grace_us,
+    put_gap,
+    select_pending,
 )
 from heliograph_collector.detect.silence.joint_causes import split_outages
 from heliograph_collector.detect.silence.merging import select_outside
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.reconsideration import reconsider
+from heliograph_collector.detect.silence.timers import Timer, TimerQueue
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import HoldReason, Incident
 from heliograph_collector.model.entrances import BlockedEntrance
@@ -82,11 +84,9 @@ class SilenceDetector:
         self._candidates: dict[str, OutageCandidate] = {}
         self._outages: list[OutageEpisode] = []
         self._recent_silences: defaultdict[str, deque[VantagePresence]] = defaultdict(deque)
-        self._blackouts: list[Blackout] = []
+        self._fault_periods: list[FaultPeriod] = []
         self.coverage_gaps: list[CoverageGap] = []
-        self._timers: list[tuple[int, int, str, object]] = []
-        self._scheduled: set[tuple[str, str]] = set()
-        self._timer_number = 0
+        self._timers = TimerQueue()
         self._levels = presence_level.PresenceLevels()
         self.fired_us = 0  # due time of the last timer that fired
 
@@ -108,13 +108,12 @@ class SilenceDetector:
 
     def advance_to(self, now_us: int) -> None:
         """Advance the clock and fire due timers."""
-        while self._timers and self._timers[0][0] <= now_us:
-            at_us, _, name, target = heapq.heappop(self._timers)
+        while (timer := self._timers.pop_due(now_us)) is not None:
+            at_us, _, name, target = timer
             self.fired_us = at_us
-            if isinstance(target, Blackout):
-                self._resolve_blackout(target, at_us)
-            elif isinstance(target, str):
-                self._scheduled.discard((name, target))
+            if isinstance(target, FaultPeriod):
+                self._resolve_fault_period(target, at_us)
+            else:
                 handlers = {"look": self._evaluate, "level": self._evaluate_levels}
                 handlers.get(name, self._follow_outages)(target, at_us)
 
@@ -151,25 +150,25 @@ class SilenceDetector:
 
     def state(self) -> SilenceDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""
-        blackout_index = {id(b): index for index, b in enumerate(self._blackouts)}
+        period_index = {id(p): index for index, p in enumerate(self._fault_periods)}
         outage_index = {id(outage): index for index, outage in enumerate(self._outages)}
         return SilenceDetectorState(
             vantages=list(self._presence.vantages.values()),
             controls=self._presence.controls,
             pools=[(*where, record) for where, record in self._presence.pools.items()],
             recent_silences={c: _list_nyms(s) for c, s in self._recent_silences.items() if s},
-            blackouts=[(b.fault, b.until_us, _list_nyms(b.affected)) for b in self._blackouts],
+            blackouts=[(p.fault, p.until_us, _list_nyms(p.affected)) for p in self._fault_periods],
             outages=self._outages,
             candidates=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
             coverage_gaps=self.coverage_gaps,
             timers=[
                 (at_us, number, name, target, -1)
                 if isinstance(target, str)
-                else (at_us, number, name, "", blackout_index[id(target)])
-                for at_us, number, name, target in sorted(self._timers)
+                else (at_us, number, name, "", period_index[id(target)])
+                for at_us, number, name, target in sorted(self._timers.pending)
             ],
-            scheduled=sorted(self._scheduled),
-            timer_number=self._timer_number,
+            scheduled=sorted(self._timers.scheduled),
+            timer_number=self._timers.number,
             fired_us=self.fired_us,
             levels=list(self._levels.cells.items()),
             falls=self._levels.past,
@@ -185,8 +184,8 @@ class SilenceDetector:
         vantages = detector._presence.vantages
         for country, pseudonyms in state.recent_silences.items():
             detector._recent_silences[country].extend(map(vantages.__getitem__, pseudonyms))
-        detector._blackouts = [
-            Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
+        detector._fault_periods = [
+            FaultPeriod(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
             for fault, until_us, pseudonyms in state.blackouts
         ]
         detector._outages = state.outages
@@ -195,12 +194,11 @@ class SilenceDetector:
             if index >= 0:
                 candidate.dark = state.outages[index]
             detector._candidates[candidate.country] = candidate
-        for at_us, number, name, country, blackout in state.timers:
-            target = country if blackout < 0 else detector._blackouts[blackout]
-            detector._timers.append((at_us, number, name, target))
-        detector._scheduled = set(state.scheduled)
-        heapq.heapify(detector._timers)
-        detector._timer_number = state.timer_number
+        timers: list[Timer] = [
+            (at_us, number, name, country if period < 0 else detector._fault_periods[period])
+            for at_us, number, name, country, period in state.timers
+        ]
+        detector._timers = TimerQueue(timers, set(state.scheduled), state.timer_number)
         detector._levels = presence_level.PresenceLevels(dict(state.levels), state.falls)
         detector.fired_us = state.fired_us
         return detector
@@ -223,28 +221,19 @@ class SilenceDetector:
             if o.country == country and (o.is_open or (o.closed_us or 0) >= since_us)
         ]
 
-    def _add_timer(self, at_us: int, name: str, target: object) -> None:
-        self._timer_number += 1
-        heapq.heappush(self._timers, (at_us, self._timer_number, name, target))
-
-    def _schedule(self, at_us: int, name: str, country: str) -> None:
-        if (name, country) not in self._scheduled:
-            self._scheduled.add((name, country))
-            self._add_timer(at_us, name, country)
-
     def _schedule_after_retry(self, at_us: int, country: str) -> None:
         """Evaluate again once a lost carrier was tried in vain, together with others."""
         due_us = (at_us // _RETRY_STEP_US + 1) * _RETRY_STEP_US + _RETRY_US
-        self._schedule(due_us, f"retry {due_us}", country)
+        self._timers.schedule(due_us, f"retry {due_us}", country)
 
     def _on_lost(self, signal: VantageLoss) -> None:
         if (vantage := self._presence.on_lost(signal)) is None:
             return
-        for blackout in self._blackouts:
-            if blackout.explains(signal, vantage):
+        for period in self._fault_periods:
+            if period.explains(signal, vantage):
                 if vantage.is_silent:
                     self._presence.defer(vantage)
-                    blackout.affected.append(vantage)
+                    period.affected.append(vantage)
                 return
         self._on_silent(vantage)
 
@@ -252,18 +241,20 @@ class SilenceDetector:
         country = vantage.place.country
         self._recent_silences[country].append(vantage)
         if len(self._recent_silences[country]) >= self._limits.burst:
-            self._schedule(self._presence.next_look_us(country, vantage.lost_us), "look", country)
+            self._timers.schedule(
+                self._presence.next_look_us(country, vantage.lost_us), "look", country
+            )
         self._on_change(vantage, vantage.lost_us)
 
     def _on_change(self, vantage: VantagePresence | None, at_us: int) -> None:
         if vantage is None:
             return
         country = vantage.place.country
-        self._schedule(fall.next_sample_us(at_us), "level", country)
+        self._timers.schedule(fall.next_sample_us(at_us), "level", country)
         if country in self._candidates:
-            self._schedule(self._presence.next_look_us(country, at_us), "look", country)
+            self._timers.schedule(self._presence.next_look_us(country, at_us), "look", country)
         if self._recent_outages(country, at_us):
-            self._schedule(at_us + _FOLLOW_US, "follow", country)
+            self._timers.schedule(at_us + _FOLLOW_US, "follow", country)
             if vantage.is_live:
                 self._schedule_after_retry(at_us + vantage.telling_us, country)
 
@@ -274,33 +265,35 @@ class SilenceDetector:
         self.coverage_gaps = put_gap(self.coverage_gaps, fault, until_us)
         if fault.why is FaultReason.HOST:
             return  # missing vantages elsewhere are found without delay
-        self._blackouts = select_pending(self._blackouts, self._timers, fault.at_us)
-        blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
-        if blackout is None:
-            blackout = Blackout(fault, until_us, self._presence.suspend(fault))
-            self._blackouts.append(blackout)
+        self._fault_periods = select_pending(
+            self._fault_periods, self._timers.list_targets(), fault.at_us
+        )
+        period = next((p for p in self._fault_periods if p.is_continued_by(fault)), None)
+        if period is None:
+            period = FaultPeriod(fault, until_us, self._presence.suspend(fault))
+            self._fault_periods.append(period)
         else:
-            blackout.until_us = max(until_us, blackout.until_us)
+            period.until_us = max(until_us, period.until_us)
         if fault.why is not FaultReason.TAKEOVER:
             for silences in self._recent_silences.values():
-                blackout.defer(self._presence, silences)
-        for due_us in (*blackout.list_reviews_us(fault), blackout.until_us):
-            self._add_timer(due_us, "settle", blackout)
+                period.defer(self._presence, silences)
+        for due_us in (*period.list_reviews_us(fault), period.until_us):
+            self._timers.add(due_us, "settle", period)
 
-    def _resolve_blackout(self, blackout: Blackout, now_us: int) -> None:
-        if now_us < blackout.until_us:  # a review, or of a fault that continued
-            self.coverage_gaps = blackout.review_gaps(self.coverage_gaps, now_us)
-            for country in voters.end_wait(self._presence) if blackout.is_takeover else ():
-                self._schedule(now_us, "look", country)
+    def _resolve_fault_period(self, period: FaultPeriod, now_us: int) -> None:
+        if now_us < period.until_us:  # a review, or of a fault that continued
+            self.coverage_gaps = period.review_gaps(self.coverage_gaps, now_us)
+            for country in voters.end_wait(self._presence) if period.is_takeover else ():
+                self._timers.schedule(now_us, "look", country)
             return
-        if blackout.hand_over(self._blackouts):
+        if period.hand_over(self._fault_periods):
             return
-        settled = blackout.list_settled(now_us)
-        self.coverage_gaps = blackout.review_gaps(self.coverage_gaps, now_us)
-        for vantage in self._presence.resolve_fault(settled, blackout.fault, now_us):
+        settled = period.list_settled(now_us)
+        self.coverage_gaps = period.review_gaps(self.coverage_gaps, now_us)
+        for vantage in self._presence.resolve_fault(settled, period.fault, now_us):
             self._on_silent(vantage)
-        if (next_us := blackout.next_look_us(now_us)) is not None:
-            self._add_timer(next_us, "settle", blackout)
+        if (next_us := period.next_look_us(now_us)) is not None:
+            self._timers.add(next_us, "settle", period)
 
     def _evaluate(self, country: str, now_us: int) -> None:
         silences = self._recent_silences[country]
@@ -315,15 +308,15 @@ class SilenceDetector:
                 return
             self._candidates[country] = candidate
             for due_us in candidate.deadlines(self._limits):
-                self._add_timer(due_us, "look", country)
+                self._timers.add(due_us, "look", country)
         if self._may_be_habit(candidate, now_us):
             outcome = candidate.withdraw(now_us)
         else:
-            outcome = candidate.evaluate(self._presence, self._outages, now_us)
+            outcome = evaluate_candidate(candidate, self._presence, self._outages, now_us)
         if outcome is not CandidateOutcome.PENDING:
             self._end_candidate(candidate, outcome, now_us)
         elif candidate.is_late(now_us, self._limits):
-            self._schedule(now_us + _WAIT_US, "look", country)
+            self._timers.schedule(now_us + _WAIT_US, "look", country)
 
     def _end_candidate(
         self, candidate: OutageCandidate, outcome: CandidateOutcome, now_us: int
@@ -335,10 +328,12 @@ class SilenceDetector:
         del self._candidates[country]
         if outcome is CandidateOutcome.SETTLED:
             self._keep_outside(country, now_us)
-            self._schedule(fall.next_sample_us(now_us), "level", country)  # no habit holds a cut
+            self._timers.schedule(
+                fall.next_sample_us(now_us), "level", country
+            )  # no habit holds a cut
         elif burst_test.is_too_new(self._recent_silences[country], now_us):
-            self._schedule(self._presence.next_look_us(country, now_us), "look", country)
-        self._schedule(now_us + _FOLLOW_US, "follow", country)
+            self._timers.schedule(self._presence.next_look_us(country, now_us), "look", country)
+        self._timers.schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _keep_outside(self, country: str, now_us: int) -> None:
         """Keep the silences that no open outage holds: another part may be falling silent."""
@@ -346,7 +341,7 @@ class SilenceDetector:
         outside = deque(select_outside(outages, self._recent_silences[country]))
         self._recent_silences[country] = outside
         if len(outside) >= self._limits.burst and any(o.grown_us == now_us for o in outages):
-            self._schedule(self._presence.next_look_us(country, now_us), "look", country)
+            self._timers.schedule(self._presence.next_look_us(country, now_us), "look", country)
 
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
         country = candidate.country
@@ -359,16 +354,16 @@ class SilenceDetector:
         draft = None if candidate is None else candidate.dark
         outages = [o for o in self._open_outages(country) if o is not draft]
         new_outages = self._levels.evaluate(self._presence, country, now_us, outages)
-        self._outages += promotion.select_untold(new_outages, self._outages)
+        self._outages += promotion.select_uncovered(new_outages, self._outages)
         is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))
         if is_new or self._levels.is_falling(country):
-            self._schedule(fall.next_sample_us(now_us), "level", country)
+            self._timers.schedule(fall.next_sample_us(now_us), "level", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)
         for outage in (recent := self._recent_outages(country, now_us)):
             if candidate is None or outage is not candidate.dark:
-                outage.reconsider(self._presence, now_us)
+                reconsider(outage, self._presence, now_us)
         self._outages += split_outages(recent, self._presence, now_us)
         self._presence.gaps = self.coverage_gaps
         outages = self._open_outages(country) if candidate is None else []
@@ -377,7 +372,7 @@ class SilenceDetector:
             others = [o for o in outages if o is not outage]
             needs_follow_up |= outage.follow(self._presence, now_us, others)
         if needs_follow_up:
-            self._schedule(now_us + _FOLLOW_US, "follow", country)
+            self._timers.schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _on_replay(self, signal: OfflineReport) -> None:
         if (vantage := self._presence.note_report(signal)) is None:
@@ -391,7 +386,7 @@ class SilenceDetector:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
             if outage.holds(vantage.place) and signal.since_us <= over_us:
                 outage.add_replay(signal)
-                outage.reconsider(self._presence, signal.at_us)
+                reconsider(outage, self._presence, signal.at_us)
         if self._recent_outages(country, signal.at_us):
             self._schedule_after_retry(signal.at_us, country)
 

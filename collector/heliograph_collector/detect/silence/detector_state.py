@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heliograph_collector.detect.level import fall
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.silence.candidate import OutageCandidate
-from heliograph_collector.detect.silence.control_sessions import ControlSessions
+from heliograph_collector.detect.silence.control_sessions import ControlTracker
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import ChurnRecord
@@ -36,19 +36,22 @@ class Findings:
 class SilenceDetectorState:
     """State of a SilenceDetector as plain values, for checkpoints.
 
-    Vantages are referred to by pseudonym, outages and blackouts by index.
+    Vantages are referred to by pseudonym, outages and fault periods by index.
     """
 
     vantages: list[VantagePresence]
-    controls: ControlSessions
+    controls: ControlTracker
     pools: list[tuple[str, str, ChurnRecord]]
     recent_silences: dict[str, list[str]]
+    # the fault periods, under the name that stored states have
     blackouts: list[tuple[Fault, int, list[str]]]
     outages: list[OutageEpisode]
     # with its outage's index in `outages`; -1 for none or one that is not published
     candidates: list[tuple[OutageCandidate, int]]
     coverage_gaps: list[CoverageGap]
-    timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
+    timers: list[
+        tuple[int, int, str, str, int]
+    ]  # time, number, name, country, index in `blackouts` or -1
     scheduled: list[tuple[str, str]]
     timer_number: int
     fired_us: int

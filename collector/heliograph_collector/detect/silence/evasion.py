@@ -12,8 +12,8 @@ do, within minutes, and say that their link works. What is known of that grows b
   shows to be a fault of ours (entrance_view.py). It is confirmed, though few or none are silent.
 
 Cells that fell by carriers of which nobody tells a block are beside it: these stages say nothing of
-them (untold_ways.py). Who takes another carrier before its loss was noticed leaves no row of it, so
-its move (`note_moves`), or its report of the gap (`tells_unseen_loss`), counts as that loss.
+them (unblocked_carriers.py). Who takes another carrier before its loss was noticed leaves no row of
+it, so its move (`note_moves`), or its report of the gap (`tells_unseen_loss`), counts as that loss.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ from heliograph_collector.detect.silence.explanation import (
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
-from heliograph_collector.detect.silence.untold_ways import fell_by_untold_ways
+from heliograph_collector.detect.silence.unblocked_carriers import have_unblocked_carriers_fallen
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.silence.voters import CountryVoters
@@ -117,7 +117,7 @@ class EvasionTest:
     def _is_beside(self, cells: Sequence[AffectedCell], voters: CountryVoters) -> bool:
         """Return whether cells fell silent beside a block that does not explain them."""
         tellers = [v for v in self._silenced if self._may_tell_link(v)] + self._evaders
-        return fell_by_untold_ways(cells, voters.deciding, tellers)
+        return have_unblocked_carriers_fallen(cells, voters.deciding, tellers)
 
     def _may_tell_link(self, vantage: VantagePresence) -> bool:
         """Return whether it may report a working link (`are_links_told` asks for more)."""

@@ -31,7 +31,7 @@ from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
-from heliograph_collector.detect.silence.silent_ways import list_lost_ways
+from heliograph_collector.detect.silence.silent_carriers import list_lost_carriers
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.switched_off import (
     LINES_SHARE,
@@ -51,7 +51,7 @@ from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-BLOCK_TOLD_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
+BLOCK_TOLD_US = 300 * SECOND_US  # the longest that a block of the collector may stay undetected
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose reports leave a cut in doubt; assumed
 _SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
@@ -89,7 +89,7 @@ def weigh_evidence(
     count = partial(_count, testimony, nat_votes=nat_votes)
     offline = count([t.is_offline for t in testimony])
     in_turn = offline >= limits.witnesses and _did_networks_go_in_turn(testimony)
-    powerless, off, is_mute = _list_powerless(testimony, fallen_lines, in_turn=in_turn)
+    powerless, off, are_reboots_void = _list_powerless(testimony, fallen_lines, in_turn=in_turn)
     powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
@@ -109,10 +109,10 @@ def weigh_evidence(
         powered=count(powered),
         stopped=count(_list_stopped(testimony, off)),
         interrupted=count(interrupted),
-        booted=0.0 if is_mute or any(off) else count(_list_booted(testimony)),
+        booted=0.0 if are_reboots_void or any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
         may_boot=is_grid and _may_boot(members, now_us),
-        lost_by=list_lost_ways(
+        lost_by=list_lost_carriers(
             t.reported_carrier for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
     )

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 
 from heliograph_collector.detect.silence.brackets import bracket_onset, bracket_return
 from heliograph_collector.detect.silence.explanation import weigh_evidence
-from heliograph_collector.detect.silence.mute_cells import split_mute_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.reconsideration import reconsider
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
+from heliograph_collector.detect.silence.unevaded_cells import split_unevaded_cells
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import upper_tail
@@ -69,7 +70,7 @@ def split_outages(
         presence: The tracked vantages.
         now_us: The time of the evaluation.
     """
-    new = split_mute_cells([o for o in outages if o.is_open], presence, now_us)
+    new = split_unevaded_cells([o for o in outages if o.is_open], presence, now_us)
     told = (o for o in outages if o.confirmed_us and o.state is not IncidentState.WITHDRAWN)
     for outage in told:
         new += _split_by_power(outage, presence, now_us)
@@ -104,7 +105,7 @@ def _split_by_power(
     _end_if_back(outage, remaining, now_us)
     for episode in (outage, beside):
         episode.turns = _select_turns(episode)
-        episode.reconsider(presence, now_us)
+        reconsider(episode, presence, now_us)
     return [beside]
 
 

@@ -72,7 +72,7 @@ def find_enclosing(
     return max(enclosing, key=_narrowness, default=None)
 
 
-def are_told(outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
+def are_explained(outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
     """Return whether an open outage may explain that these cells are silent."""
     return any(o.is_open and spared_cells.explains_cells(o, cells) for o in outages)
 
@@ -189,7 +189,7 @@ class OpenOutages:
 
     def _add_spared(self, outage: OutageEpisode, started: Bracket) -> None:
         where = self.presence, self.now_us
-        if fallen := spared_cells.find_fallen_cells(outage, *where):
+        if fallen := spared_cells.find_fallen_spared_cells(outage, *where):
             spared_cells.add_phase(outage, fallen, started, *where)
 
     def merge_block(self, own: OutageEpisode) -> OutageEpisode:

@@ -4,7 +4,7 @@ Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - confirmed → suspected: a cut of which too many say that their links work, though too few name a
-  block; confirmed again as soon as what they tell decides, or lapses (lapsed_words.py).
+  block; confirmed again as soon as what they tell decides, or lapses (lapsed_reports.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - suspected, confirmed, closed → withdrawn: its vantages came back and were lost again, each by
   itself; or other countries fell silent with it, and half an hour later it was over.
@@ -26,13 +26,9 @@ from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.silence import openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
-from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
-from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
-from heliograph_collector.detect.silence.lapsed_words import find_lapse, may_lapse, select_current
+from heliograph_collector.detect.silence.lapsed_reports import may_lapse
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import NO_EVIDENCE, SilenceEvidence
-from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import (
     count_dark,
@@ -53,9 +49,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
 from heliograph_collector.model.thresholds import Thresholds
 
-_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
-_TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -90,7 +84,7 @@ class OutageEpisode:
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     is_refuted: bool = False  # its sessions only broke and came back
     is_doubted: bool = False  # only by those who report working links
-    lapsed_us: int = 0  # reports on links until then have lapsed (lapsed_words.py)
+    lapsed_us: int = 0  # reports on links until then have lapsed (lapsed_reports.py)
     is_routine: bool = False  # it is held because its machines are switched off at this time
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
@@ -171,80 +165,6 @@ class OutageEpisode:
         self.certainty = max(self.certainty, other.certainty)
         self.ways = max(self.ways, other.ways)
         self.second_way = max(self.second_way or 0.0, other.second_way or 0.0)
-
-    def reconsider(self, presence: PresenceTracker, now_us: int) -> None:
-        """Weigh its vantages' reports, and change its kind if they decide for another."""
-        if self.state is IncidentState.WITHDRAWN and (self.is_refuted or self.ended is None):
-            return  # gated or dropped: it never was
-        if is_refuted(self, presence, now_us):
-            self._refute(now_us)
-            return
-        self._drop_lapsed(presence, now_us)
-        silenced = self.list_silenced(presence, now_us)
-        told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
-        has_decided = self.is_block and now_us - told_us > _TELLING_US
-        if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
-            return  # there are no reports, or no new ones
-        told = silenced, self.replays, now_us, self.limits
-        is_grid = HoldReason.POWER in self.held or self.kind is IncidentKind.POWER
-        is_new = self.closed_us is None or now_us - self.closed_us <= _TELLING_US
-        is_grid |= is_new and self.evidence.is_grid  # though the first to report were laptops
-        self.evidence = weigh_evidence(
-            *told,
-            is_cut=self.confirmed_us is not None,
-            is_grid=is_grid,
-            fallen_lines=measure_fallen_lines(presence.list_country(self.country), self.from_us),
-            since_us=self.from_us,
-        )
-        if self.evidence.has_stopped(self.limits) or self.evidence.was_interrupted(self.limits):
-            self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
-            return
-        kind = self.evidence.explain(self.limits)
-        if self.carrier and kind is IncidentKind.SILENCE:
-            return  # others live there by other carriers: anchors of ours failed as well
-        self._doubt_cut(silenced, now_us)
-        is_told = kind is self.kind and not _STANDING.isdisjoint(self.held)
-        is_told |= self.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
-        if kind is None or is_told or self.evidence.silent < self.limits.votes:
-            return
-        if kind is self.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
-            self.explain_as(kind, now_us)
-        else:
-            self._explain_as_block(presence, silenced, now_us)
-
-    def _drop_lapsed(self, presence: PresenceTracker, now_us: int) -> None:
-        """Confirm a cut again once all its doubters have fallen silent by another way."""
-        is_open = self.is_doubted and self.state is IncidentState.SUSPECTED
-        if is_open and (until_us := find_lapse(self.replays, presence, self.country, now_us)):
-            self.lapsed_us = until_us
-            self.confirm(now_us)
-        self.replays = select_current(self.replays, self.lapsed_us)
-
-    def _doubt_cut(self, silenced: Sequence[VantagePresence], now_us: int) -> None:
-        """Withdraw confirmation of a cut if too many report that their links work."""
-        is_cut = self.kind is IncidentKind.SILENCE and self.state is IncidentState.CONFIRMED
-        is_cut &= self.evidence.explain(self.limits) is None
-        testimony = silenced, self.replays, now_us, self.limits
-        if is_cut and are_links_told(*testimony, is_standing=True):
-            self.state = IncidentState.SUSPECTED
-            self.confirmed_us = None
-            self.held = (HoldReason.CARRIER,)
-            self.is_doubted = True
-
-    def _explain_as_block(
-        self, presence: PresenceTracker, silenced: Sequence[VantagePresence], now_us: int
-    ) -> None:
-        """Tell a block of the entrance that most lost, unless that fell for controls too."""
-        view = view_entrances(presence, self.country, silenced, self.blocked_carriers, self.from_us)
-        is_seen = view is EntranceView.LIVES
-        if view is EntranceView.FELL or HoldReason.COMMON in self.held:  # it lasted for these
-            self._refute(now_us)
-        elif is_seen or self.state is not IncidentState.WITHDRAWN:
-            self.explain_as(IncidentKind.COLLECTOR_BLOCKED, now_us, is_seen=is_seen)
-
-    def _refute(self, now_us: int) -> None:
-        self.is_refuted = True
-        self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
 
     def explain_as(self, kind: IncidentKind, now_us: int, *, is_seen: bool = True) -> None:
         """Take an explanation; it confirms nothing unless others show it too (`is_seen`)."""
@@ -365,7 +285,7 @@ class OutageEpisode:
         home_us = [v.home_us for v in back] if self.is_block else []
         self.ended = bracket_end(back_us or [self._clear_us], home_us, self, watch)
         was_seen = self.confirmed_us is not None and not self._was_transit(now_us)
-        self._close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
+        self.close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
         return False
 
     def _was_transit(self, now_us: int) -> bool:
@@ -373,7 +293,7 @@ class OutageEpisode:
         is_early = now_us - self.started.earliest_us <= _TRANSIT_US
         return self.is_joint and not self.is_proven and is_early
 
-    def _close(self, state: IncidentState, now_us: int) -> None:
+    def close(self, state: IncidentState, now_us: int) -> None:
         self.state = state
         self.closed_us = now_us
         self._back = None

@@ -13,16 +13,16 @@ from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.brackets import BlindGap
-from heliograph_collector.detect.silence.control_sessions import ControlSessions
+from heliograph_collector.detect.silence.control_sessions import ControlTracker
+from heliograph_collector.detect.silence.country_tally import (
+    CountryTally,
+    FallenTally,
+    SilenceTally,
+)
 from heliograph_collector.detect.silence.vantage_presence import (
     PresenceStatus,
     VantagePresence,
     affects,
-)
-from heliograph_collector.detect.silence.witness_tally import (
-    CountryTally,
-    SilenceTally,
-    WitnessTally,
 )
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
@@ -64,14 +64,14 @@ class PresenceTracker:
     pools: defaultdict[tuple[str, str], ChurnRecord] = field(
         default_factory=partial(defaultdict, ChurnRecord)
     )
-    tallies: defaultdict[str, dict[str, WitnessTally]] = field(
+    tallies: defaultdict[str, dict[str, FallenTally]] = field(
         default_factory=partial(defaultdict, dict)
     )  # by country and carrier
     silence_tallies: defaultdict[str, dict[str, SilenceTally]] = field(
         default_factory=partial(defaultdict, dict)
     )
     gaps: Sequence[BlindGap] = ()  # of our coverage, in which no return could be seen
-    controls: ControlSessions = field(default_factory=ControlSessions)
+    controls: ControlTracker = field(default_factory=ControlTracker)
     # By country: vantages awaited since a start, without any news
     unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
@@ -103,11 +103,11 @@ class PresenceTracker:
                 tally.note_change(vantage.witness.nym, vantage)
         return tally
 
-    def tally(self, country: str, carrier: str = "") -> WitnessTally:
+    def tally(self, country: str, carrier: str = "") -> FallenTally:
         """Return the tally of a country by a carrier; "" is any."""
         tally = self.tallies[country].get(carrier)
         if tally is None:
-            tally = self.tallies[country][carrier] = WitnessTally(self.limits, carrier)
+            tally = self.tallies[country][carrier] = FallenTally(self.limits, carrier)
             for vantage in self.list_country(country):
                 tally.note_change(vantage.witness.nym, vantage)
         return tally

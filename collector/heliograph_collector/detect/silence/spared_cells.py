@@ -59,7 +59,7 @@ def _list_unexplained(outage: OutageEpisode) -> Sequence[Scope]:
     return list_spared_regions(outage) if is_power(outage) else ()
 
 
-def find_fallen_cells(
+def find_fallen_spared_cells(
     outage: OutageEpisode, presence: PresenceTracker, now_us: int
 ) -> tuple[AffectedCell, ...]:
     """Find the cells that an outage spared, most of whose votes are silent now.

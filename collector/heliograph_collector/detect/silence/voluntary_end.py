@@ -20,7 +20,7 @@ from heliograph_collector.detect.silence.renewal import have_restarted, measure_
 from heliograph_collector.detect.silence.travelers import are_traveling
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
-from heliograph_collector.detect.stats.lots import compute_split_chance
+from heliograph_collector.detect.stats.stratified_test import compute_split_chance
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heliograph_collector.detect.level.promotion import select_untold
+from heliograph_collector.detect.level.promotion import select_uncovered
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.incidents.incident import Bracket, IncidentState
 from heliograph_collector.model.scope import Scope
@@ -47,10 +47,10 @@ SAME = build_past(Scope("KZ"), HOUR, 9 * HOUR)
 def test_night_that_a_burst_told_of_is_no_second_cut(
     told: OutageEpisode, *, is_told_again: bool
 ) -> None:
-    assert (select_untold([FOUND], [told]) == [FOUND]) is is_told_again
+    assert (select_uncovered([FOUND], [told]) == [FOUND]) is is_told_again
 
 
 def test_fall_that_lasts_is_told_beside_an_outage() -> None:
     """It is another part, or it would have grown to it (`promote_falls`)."""
     lasting = replace(FOUND, ended=None, closed_us=None, state=IncidentState.SUSPECTED)
-    assert select_untold([lasting], [SAME]) == [lasting]
+    assert select_uncovered([lasting], [SAME]) == [lasting]

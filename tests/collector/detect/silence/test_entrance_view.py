@@ -9,7 +9,7 @@ import pytest
 
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.silence.blocked_entrances import list_blocked
-from heliograph_collector.detect.silence.control_sessions import ControlSessions
+from heliograph_collector.detect.silence.control_sessions import ControlTracker
 from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.detect.silence.detector_state import SilenceDetectorState
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
@@ -221,7 +221,7 @@ def test_cut_that_turns_out_to_be_only_ours_is_corrected_though_nobody_else_can_
 
 @pytest.mark.parametrize("is_back", [False, True])
 def test_operators_see_an_entrance_that_a_control_left_until_one_is_back(is_back: bool) -> None:
-    controls = ControlSessions()
+    controls = ControlTracker()
     for signal in [arrive(), MOVED, *[arrive(nym="another", second=ONSET + 90)] * is_back]:
         assert controls.take(signal)
     listed = list_blocked([], controls, at(ONSET - 3_000))

@@ -7,7 +7,7 @@ import pytest
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.spared_cells import find_fallen_cells
+from heliograph_collector.detect.silence.spared_cells import find_fallen_spared_cells
 from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageArrival, VantageLoss
@@ -74,5 +74,5 @@ def _open_outage(kind: IncidentKind) -> OutageEpisode:
 def test_only_a_cut_takes_what_it_spared_and_only_with_power(
     kind: IncidentKind, powerless: int, fallen: list[Scope]
 ) -> None:
-    cells = find_fallen_cells(_open_outage(kind), _watch(powerless), at(LATER + 300))
+    cells = find_fallen_spared_cells(_open_outage(kind), _watch(powerless), at(LATER + 300))
     assert [cell.scope for cell in cells] == fallen

@@ -17,7 +17,7 @@ def group_by_carrier(vantages: Iterable[VantagePresence]) -> dict[str, list[Vant
     return groups
 
 
-def list_silent_ways(vantages: Sequence[VantagePresence]) -> list[float]:
+def list_silent_carrier_votes(vantages: Sequence[VantagePresence]) -> list[float]:
     """List silent votes of mostly silent carriers, the largest first.
 
     A carrier needs more than one vote. Those whose entrance is not known may use that of most
@@ -36,7 +36,7 @@ def list_silent_ways(vantages: Sequence[VantagePresence]) -> list[float]:
     return sorted((c.hits for c in silent), reverse=True)
 
 
-def list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
+def list_lost_carriers(lost_by: Iterable[str]) -> tuple[str, ...]:
     """List carriers that a tenth or more of those online lost; fewer may be chance.
 
     A block explains all silences over its carriers, so one that returned by another entrance and

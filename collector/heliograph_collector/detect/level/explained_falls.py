@@ -14,7 +14,7 @@ from heliograph_collector.detect.level.fall import LevelFall
 _FOLLOWING_US = HOUR_US  # after a part is confirmed, in which the others may follow; assumed
 
 
-def is_told_by_parts(fall: LevelFall, sample: Sample) -> bool:
+def do_parts_explain(fall: LevelFall, sample: Sample) -> bool:
     """Return whether outages explain a fall's silences, and the others stay."""
     return (fall.is_told or _have_lasted(sample)) and _is_explained(fall, sample)
 

@@ -9,12 +9,13 @@ from random import Random
 import pytest
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.silence import witness_statement
+from heliograph_collector.detect.silence import country_comparison
+from heliograph_collector.detect.silence.country_tally import fell_silent
 from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_votes import count_silent, select_voting
+from heliograph_collector.detect.silence.vote_tally import VoteTally
 from heliograph_collector.detect.silence.voters import CountryVoters
-from heliograph_collector.detect.silence.witness_tally import VoteTally, fell_silent
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.model.signals import (
@@ -150,14 +151,14 @@ def recount_witnesses(
     carrier: str = "",
     *,
     apart: Collection[str] = (),
-) -> witness_statement.WitnessStatement:
+) -> country_comparison.CountryComparison:
     """Count the witnesses with a new tally over all vantages."""
     fresh = PresenceTracker()
     fresh.restore(presence.vantages.values())
     return HEAR(fresh, country, since_us, carrier, apart=apart)
 
 
-HEAR = witness_statement.hear_witnesses
+HEAR = country_comparison.compare_countries
 
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
@@ -171,7 +172,7 @@ def test_incidents_are_those_of_a_recount(seed: int, monkeypatch: pytest.MonkeyP
     signals = live(country() + world(4), rng, 1.0, churn=20.0, cuts=cuts)
     signals.append(Fault(at(600), at(620), FaultReason.PROBE))
     expected = detect_silence(signals, at(3_600))
-    monkeypatch.setattr(witness_statement, "hear_witnesses", recount_witnesses)
+    monkeypatch.setattr(country_comparison, "compare_countries", recount_witnesses)
     assert detect_silence(signals, at(3_600)) == expected
     assert "KZ" in {incident.scope.country for incident in expected.incidents}
 
@@ -193,8 +194,8 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
     for vantage in refs + others:
         detector.on_signal(VantageArrival(at(0), vantage))
     monkeypatch.setattr(VoteTally, "update", count_update)
-    statements: list[witness_statement.WitnessStatement] = []
-    hear_witnesses = witness_statement.hear_witnesses
+    statements: list[country_comparison.CountryComparison] = []
+    compare_countries = country_comparison.compare_countries
 
     def hear(
         presence: PresenceTracker,
@@ -203,11 +204,11 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
         carrier: str = "",
         *,
         apart: Collection[str] = (),
-    ) -> witness_statement.WitnessStatement:
-        statements.append(hear_witnesses(presence, code, since_us, carrier, apart=apart))
+    ) -> country_comparison.CountryComparison:
+        statements.append(compare_countries(presence, code, since_us, carrier, apart=apart))
         return statements[-1]
 
-    monkeypatch.setattr(witness_statement, "hear_witnesses", hear)
+    monkeypatch.setattr(country_comparison, "compare_countries", hear)
     for i, vantage in enumerate(refs):
         lost_us = at(7_200) + i * SECOND_US // 4
         detector.on_signal(VantageLoss(lost_us, vantage.nym, lost_us - 30 * SECOND_US))

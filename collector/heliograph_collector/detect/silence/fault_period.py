@@ -1,4 +1,4 @@
-"""Blackout: a fault of the collector, and the vantages whose silence it explains."""
+"""Track a fault of the collector and the vantages whose silence it explains."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ _AWAITED_SHARE = 0.2  # of a country, whose silence may hide a cut of a region; 
 
 
 @dataclass(slots=True)
-class Blackout:
+class FaultPeriod:
     """A fault of the collector and the vantages that it affected."""
 
     fault: Fault
@@ -67,10 +67,10 @@ class Blackout:
                 self.affected.append(vantage)
                 silences.remove(vantage)
 
-    def hand_over(self, blackouts: Iterable["Blackout"]) -> bool:
+    def hand_over(self, periods: Iterable["FaultPeriod"]) -> bool:
         """Let a later start await who is missing; return whether there was one."""
         is_start = self.fault.is_start
-        later = [b for b in blackouts if b.fault.is_start and b.fault.at_us > self.fault.at_us]
+        later = [p for p in periods if p.fault.is_start and p.fault.at_us > self.fault.at_us]
         if is_start and later:
             later[-1].affected += self.affected
             self.affected = []
@@ -129,11 +129,11 @@ class Blackout:
 
 
 def select_pending(
-    blackouts: Iterable[Blackout], timers: Iterable[tuple[int, int, str, object]], since_us: int
-) -> list[Blackout]:
-    """Select blackouts that a fault since `since_us` may continue or a timer settles."""
-    due = {id(target) for *_, target in timers}
-    return [b for b in blackouts if b.until_us >= since_us or id(b) in due]
+    periods: Iterable[FaultPeriod], timer_targets: Iterable[object], since_us: int
+) -> list[FaultPeriod]:
+    """Select fault periods that a fault since `since_us` may continue or a timer settles."""
+    due = {id(target) for target in timer_targets}
+    return [p for p in periods if p.until_us >= since_us or id(p) in due]
 
 
 def _build_gap(fault: Fault, until_us: int) -> CoverageGap:

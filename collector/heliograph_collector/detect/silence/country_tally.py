@@ -2,39 +2,27 @@
 
 Theory of operation. An outage is compared with all other countries, at each evaluation, and its own
 country may have 100,000 vantages. A vantage is therefore counted when it changes, and not when a
-country is evaluated. A vantage takes part if
-it is live, or fell silent since the time that is asked for. Two indexes, of losses and of
-enrollments, name the vantages that another time counts otherwise; only these are counted again.
+country is evaluated. A vantage takes part if it is live, or fell silent since the time that is
+asked for. Two indexes, of losses and of enrollments, name the vantages that another time counts
+otherwise; only these are counted again.
 """
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.stats.voting import (
-    VoteCount,
-    VotesByPlace,
-    is_carrier_nat,
-    is_established,
-    weigh_nat,
-)
-from heliograph_collector.model.line_names import read_day
+from heliograph_collector.detect.silence.vote_tally import VoteTally, add_count
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 _FOREVER_US = 1 << 63  # after every time
 
-_Key = TypeVar("_Key")
-_Shape = tuple[int, float, float, bool]
-_Sums = tuple[VoteCount, VoteCount]
 
-
-class WitnessPresence(Protocol):
+class TalliedPresence(Protocol):
     """Attributes of a vantage that a tally reads."""
 
     witness: VantageRef
@@ -49,7 +37,7 @@ class WitnessPresence(Protocol):
     def is_silent(self) -> bool: ...
 
 
-def fell_silent(vantage: WitnessPresence, since_us: int) -> bool:
+def fell_silent(vantage: TalliedPresence, since_us: int) -> bool:
     """Return whether a vantage fell silent since a time, or in a collector fault."""
     is_recent = vantage.lost_us >= since_us and (vantage.is_live or vantage.is_silent)
     return is_recent or (vantage.is_silent and vantage.deferred)
@@ -87,166 +75,6 @@ class TimeIndex:
 
 
 @dataclass(slots=True)
-class VoteTally:
-    """The sums of `count_votes` for a changing set of votes."""
-
-    votes: dict[str, tuple[str, VantageLocation, bool]] = field(default_factory=dict)
-    # (vantages, hits) of a line in a place
-    groups: defaultdict[str, dict[VantageLocation, tuple[int, int]]] = field(
-        default_factory=partial(defaultdict, dict)
-    )
-    # by AS and place: groups by (places of the line, votes of the NAT, their hits, is a hit)
-    shapes: defaultdict[int, dict[VantageLocation, Counter[_Shape]]] = field(
-        default_factory=partial(defaultdict, dict)
-    )
-    days: defaultdict[int, Counter[str]] = field(default_factory=partial(defaultdict, Counter))
-    # Sums till a change, by AS and by place: votes of lines, and votes of lines behind a NAT
-    sums: dict[int, _Sums] = field(default_factory=dict)
-    place_sums: dict[VantageLocation, _Sums] = field(default_factory=dict)
-    total: _Sums | None = None
-
-    def update(
-        self, name: str, vote: tuple[str, VantageLocation, bool] | None, nat_votes: int
-    ) -> None:
-        """Replace the vote (line, place, hit) of a vantage; None is no vote."""
-        previous = self.votes.get(name)
-        if previous == vote:
-            return
-        if previous is not None and vote is not None and previous[:2] == vote[:2]:
-            self._turn(*vote, nat_votes)
-            self.votes[name] = vote
-            return
-        if previous is not None:
-            self._add(*previous, -1, nat_votes)
-            del self.votes[name]
-        if vote is not None:
-            self._add(*vote, 1, nat_votes)
-            self.votes[name] = vote
-
-    def sum(self) -> _Sums:
-        """Return the sum of votes, and the same if each line behind a NAT has several."""
-        if self.total is None:
-            for asn in self.shapes:
-                if asn not in self.sums:
-                    self.sums[asn] = _add_sums(self._sum_place(place) for place in self.shapes[asn])
-            self.total = _add_sums(self.sums[asn] for asn in self.shapes)
-        return self.total
-
-    def list_by_place(self) -> VotesByPlace:
-        """Return the votes by place, where each line behind a NAT has several."""
-        return {
-            place: self._sum_place(place)[1] for places in self.shapes.values() for place in places
-        }
-
-    def _sum_place(self, place: VantageLocation) -> _Sums:
-        sums = self.place_sums.get(place)
-        if sums is None:
-            weight = _weigh_day(self.days.get(place.asn))
-            sums = VoteCount(), VoteCount()
-            for (places, units, nat_hits, is_hit), count in self.shapes[place.asn][place].items():
-                line = count * weight / places
-                sums[0].add(VoteCount(line, line * is_hit, line))
-                sums[1].add(VoteCount(line * units, line * nat_hits, line))
-            self.place_sums[place] = sums
-        return sums
-
-    def _turn(self, line: str, place: VantageLocation, is_hit: bool, nat_votes: int) -> None:
-        """Turn a hit into a miss, or the reverse; who takes part stays."""
-        size, hits = self.groups[line][place]
-        self._count_shapes(line, (place,), -1, nat_votes)
-        self.groups[line][place] = (size, hits + (1 if is_hit else -1))
-        self._count_shapes(line, (place,), 1, nat_votes)
-
-    def _add(
-        self, line: str, place: VantageLocation, is_hit: bool, step: int, nat_votes: int
-    ) -> None:
-        places = self.groups[line]
-        size, hits = places.get(place, (0, 0))
-        # Other places keep their share of the line, unless it may be a NAT.
-        is_same_share = size > 0 and size + step > 0 and not _may_be_nat(line, places, nat_votes)
-        affected = [place] if is_same_share else [*places]
-        self._count_shapes(line, affected, -1, nat_votes)
-        if not is_same_share:
-            self._count_days(line, places, -1)
-        places[place] = (size + step, hits + step * is_hit)
-        if not is_same_share:
-            affected = self._drop_empty(line, place)
-            self._count_days(line, places, 1)
-        self._count_shapes(line, affected, 1, nat_votes)
-
-    def _drop_empty(self, line: str, place: VantageLocation) -> list[VantageLocation]:
-        places = self.groups[line]
-        if not places[place][0]:
-            del places[place]
-        if not places:
-            del self.groups[line]
-        return [*places]
-
-    def _count_shapes(
-        self, line: str, affected: Iterable[VantageLocation], step: int, nat_votes: int
-    ) -> None:
-        places = self.groups.get(line, {})
-        for place in affected:
-            size, hits = places[place]
-            is_hit = 2 * hits > size
-            is_nat = _may_be_nat(line, places, nat_votes)
-            same = places.items() if is_nat else ()
-            groups = [(other.region, n) for other, (n, _) in same if other.access == place.access]
-            is_nat = is_nat and is_carrier_nat(place.access, groups)
-            units = weigh_nat(size, groups, nat_votes) if is_nat else 1.0
-            shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
-            shapes = self.shapes[place.asn]
-            counts = shapes.get(place)
-            if counts is None:
-                counts = shapes[place] = Counter()
-            _add_count(counts, shape, step)
-            if not counts:
-                del shapes[place]
-            self._forget_sum(place)
-
-    def _forget_sum(self, place: VantageLocation) -> None:
-        self.total = None
-        self.sums.pop(place.asn, None)
-        self.place_sums.pop(place, None)
-
-    def _count_days(self, line: str, places: Iterable[VantageLocation], step: int) -> None:
-        for asn in {place.asn for place in places} if line else ():
-            days = self.days[asn]
-            day = read_day(line)
-            is_only = not days or (len(days) == 1 and day in days)
-            weight = 1.0 if is_only else _weigh_day(days)
-            _add_count(days, day, step)
-            if not is_only and _weigh_day(days) != weight:
-                for place in self.shapes[asn]:
-                    self._forget_sum(place)
-
-
-def _may_be_nat(line: str, places: Collection[VantageLocation], nat_votes: int) -> bool:
-    if not line or nat_votes <= 1:
-        return False
-    return len(places) > 1 or any(place.access == "mobile" for place in places)
-
-
-def _add_count(counts: Counter[_Key], key: _Key, step: int) -> None:
-    counts[key] += step
-    if not counts[key]:
-        del counts[key]
-
-
-def _add_sums(sums: Iterable[_Sums]) -> _Sums:
-    total = VoteCount(), VoteCount()
-    for count, nat_count in sums:
-        total[0].add(count)
-        total[1].add(nat_count)
-    return total
-
-
-def _weigh_day(days: Counter[str] | None) -> float:
-    """Return the weight of a vote whose AS has names of several days (`count_votes`)."""
-    return max(days.values()) / days.total() if days else 1.0
-
-
-@dataclass(slots=True)
 class CountryTally(ABC):
     """Vantages of a country by one carrier ("": any), indexed by what time changes."""
 
@@ -254,13 +82,13 @@ class CountryTally(ABC):
     carrier: str = ""
     since_us: int = 0  # silences since then count
     aged_us: int = 0  # who is established is decided for this time
-    members: dict[str, WitnessPresence] = field(default_factory=dict)
+    members: dict[str, TalliedPresence] = field(default_factory=dict)
     losses: TimeIndex = field(default_factory=TimeIndex)
     enrollments: TimeIndex = field(default_factory=TimeIndex)
     established: VoteTally = field(default_factory=VoteTally)
     updates: int = 0  # vantages counted: the work
 
-    def note_change(self, name: str, vantage: WitnessPresence | None) -> None:
+    def note_change(self, name: str, vantage: TalliedPresence | None) -> None:
         """Count a vantage that changed; None if it has left the country."""
         if vantage is None:
             self.members.pop(name, None)
@@ -295,7 +123,7 @@ class CountryTally(ABC):
         for name in (*lost, *aged):
             self._count(name)
 
-    def is_established(self, vantage: WitnessPresence) -> bool:
+    def is_established(self, vantage: TalliedPresence) -> bool:
         return is_established(vantage.witness, self.aged_us, self.limits)
 
     @abstractmethod
@@ -304,7 +132,7 @@ class CountryTally(ABC):
 
 
 @dataclass(slots=True)
-class WitnessTally(CountryTally):
+class FallenTally(CountryTally):
     """Tally of the vantages that fell silent since a time, even if they are back."""
 
     every: VoteTally | None = None  # from the first time that the established do not suffice
@@ -333,7 +161,7 @@ class WitnessTally(CountryTally):
         if self.every is not None:
             self.every.update(name, vote, self.limits.nat_votes)
 
-    def _find_vote(self, vantage: WitnessPresence) -> tuple[str, VantageLocation, bool] | None:
+    def _find_vote(self, vantage: TalliedPresence) -> tuple[str, VantageLocation, bool] | None:
         witness = vantage.witness
         is_hit = fell_silent(vantage, self.since_us)
         is_of_carrier = self.carrier in ("", witness.carrier, vantage.lost_by)
@@ -384,15 +212,15 @@ class SilenceTally(CountryTally):
             self.young.add(name)
         self._count_carrier(name, None if vote is None or vantage is None else vantage)
 
-    def _count_carrier(self, name: str, vantage: WitnessPresence | None) -> None:
+    def _count_carrier(self, name: str, vantage: TalliedPresence | None) -> None:
         previous = self.carrier_of.pop(name, None)
         if previous is not None:
-            _add_count(self.carriers, previous, -1)
+            add_count(self.carriers, previous, -1)
         if vantage is not None:
             self.carrier_of[name] = vantage.witness.carrier
             self.carriers[vantage.witness.carrier] += 1
 
-    def _find_vote(self, vantage: WitnessPresence) -> tuple[str, VantageLocation, bool] | None:
+    def _find_vote(self, vantage: TalliedPresence) -> tuple[str, VantageLocation, bool] | None:
         witness = vantage.witness
         is_lost = vantage.is_silent and not vantage.deferred and vantage.lost_us >= self.since_us
         if self.carrier in ("", witness.carrier) and (is_lost or vantage.is_live):

@@ -1,23 +1,23 @@
-"""Describe what other countries show about the moment when one fell silent."""
+"""Compare a country that fell silent with the other countries at that moment."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.country_tally import FallenTally
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.witness_tally import WitnessTally
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import Thresholds
 
-LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
+LIVING_SHARE = 0.34  # of the other countries, that must live on: then the collector does; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 _COMMON_US = 300 * SECOND_US  # in which a fault of ours reaches one country after another; assumed
 
 
 @dataclass(frozen=True, slots=True)
-class WitnessStatement:
+class CountryComparison:
     """State of the other countries at the moment when a country fell silent."""
 
     is_known: bool = False  # they have enough votes for a comparison
@@ -40,22 +40,22 @@ class WitnessStatement:
         return self.fallen > 1
 
 
-def hear_witnesses(
+def compare_countries(
     presence: PresenceTracker,
     country: str,
     since_us: int,
     carrier: str = "",
     *,
     apart: Collection[str] = (),
-) -> WitnessStatement:
-    """Hear the other countries about silences since a time.
+) -> CountryComparison:
+    """Compare a country's silences since a time with those of the other countries.
 
     The median country decides, so that a second country that is cut at the same time does not. A
     vantage that was silent for a moment was hit too: it counts though it is back.
 
     Args:
-        carrier: Hear only vantages of this carrier; "" is every one.
-        apart: Countries that fell by themselves, which are not heard.
+        carrier: Only vantages of this carrier are compared; "" is every one.
+        apart: Countries that fell by themselves, which are left out.
     """
     others = [other for other in presence.countries if other != country and other not in apart]
     tallies = [presence.tally(other, carrier) for other in others]
@@ -64,12 +64,12 @@ def hear_witnesses(
     for count in counts:
         world.add(count)
     if world.votes < presence.limits.witnesses:
-        return WitnessStatement()
-    return _compare_countries(counts, world, presence.limits)
+        return CountryComparison()
+    return _summarize_counts(counts, world, presence.limits)
 
 
 def _count_countries(
-    tallies: Sequence[WitnessTally], since_us: int, limits: Thresholds
+    tallies: Sequence[FallenTally], since_us: int, limits: Thresholds
 ) -> list[VoteCount]:
     """Count each country's votes; young vantages count if the established are few."""
     established = [tally.sum_established(since_us) for tally in tallies]
@@ -78,9 +78,9 @@ def _count_countries(
     return [tally.sum_every(since_us) for tally in tallies]
 
 
-def _compare_countries(
+def _summarize_counts(
     every: Sequence[VoteCount], world: VoteCount, limits: Thresholds
-) -> WitnessStatement:
+) -> CountryComparison:
     """Compare the votes of the countries.
 
     Args:
@@ -96,7 +96,7 @@ def _compare_countries(
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     halved = sum(share >= limits.suspect_share for share in shares)
     is_joint = halved > 0 and 1 + halved >= _JOINT_SHARE * (1 + len(shares))
-    return WitnessStatement(
+    return CountryComparison(
         is_known=True,
         is_hit=share >= limits.witness_share,
         lives_on=lives_on,
@@ -108,18 +108,18 @@ def _compare_countries(
     )
 
 
-def keep_acquittal(
-    earlier: WitnessStatement | None, latest: WitnessStatement, waited_us: int
-) -> WitnessStatement:
-    """Return the earlier statement if others lived on and only churn differs.
+def keep_comparison(
+    earlier: CountryComparison | None, latest: CountryComparison, waited_us: int
+) -> CountryComparison:
+    """Return the earlier comparison if others lived on and only churn differs.
 
     A wait of half an hour adds the losses of half an hour to theirs: those of people who go to bed
     make a fifth of a small country. A fault of ours that reaches them late takes half of one, and
     one that is over gives a country back.
 
     Args:
-        earlier: The statement that was kept at the last evaluation; None at the first.
-        latest: The present statement.
+        earlier: The comparison that was kept at the last evaluation; None at the first.
+        latest: The present comparison.
         waited_us: The time since the first silence.
     """
     if earlier is None or not earlier.lives_on or waited_us < _COMMON_US:

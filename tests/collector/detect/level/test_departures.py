@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.detect.level.removal import (
+from heliograph_collector.detect.level.departures import (
     have_said_goodbye,
     may_be_departures,
     may_be_removal,

@@ -5,7 +5,10 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.detect.silence.witness_statement import WitnessStatement, keep_acquittal
+from heliograph_collector.detect.silence.country_comparison import (
+    CountryComparison,
+    keep_comparison,
+)
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import VantageLoss
 from support.presence_model import Signals, at, confirmed, country, drop, live, world
@@ -42,12 +45,12 @@ def test_three_of_five_countries_are_cut_while_people_elsewhere_go_to_bed(
 
 
 def test_only_countries_that_fall_by_half_or_return_revoke_an_acquittal() -> None:
-    earlier = WitnessStatement(is_known=True, lives_on=True, countries=4, halved=2)
-    bedtime = WitnessStatement(is_known=True, is_hit=True, countries=4, fallen=4, halved=2)
-    fault = WitnessStatement(is_known=True, is_hit=True, countries=4, fallen=4, halved=3)
-    over = WitnessStatement(is_known=True, lives_on=True, countries=4, halved=1)
-    assert keep_acquittal(earlier, over, 600 * SECOND) is over
-    assert keep_acquittal(None, bedtime, 600 * SECOND) is bedtime
-    assert keep_acquittal(earlier, bedtime, 200 * SECOND) is bedtime
-    assert keep_acquittal(earlier, bedtime, 600 * SECOND) is earlier
-    assert keep_acquittal(earlier, fault, 600 * SECOND) is fault
+    earlier = CountryComparison(is_known=True, lives_on=True, countries=4, halved=2)
+    bedtime = CountryComparison(is_known=True, is_hit=True, countries=4, fallen=4, halved=2)
+    fault = CountryComparison(is_known=True, is_hit=True, countries=4, fallen=4, halved=3)
+    over = CountryComparison(is_known=True, lives_on=True, countries=4, halved=1)
+    assert keep_comparison(earlier, over, 600 * SECOND) is over
+    assert keep_comparison(None, bedtime, 600 * SECOND) is bedtime
+    assert keep_comparison(earlier, bedtime, 200 * SECOND) is bedtime
+    assert keep_comparison(earlier, bedtime, 600 * SECOND) is earlier
+    assert keep_comparison(earlier, fault, 600 * SECOND) is fault

@@ -1,10 +1,10 @@
-"""Find mute cells: parts of a collector block where nobody found another way.
+"""Find the cells of a collector block in which nobody found another way.
 
 Theory of operation. People who lose a blocked entrance find another one within minutes, and their
 words explain the silence of all who lost it. But a state may cut phones in the minute in which it
 blocks our address for lines. Then everybody with a line is back, and no phone is. Where so few of a
 cell have evaded that the rest of the block makes it no chance, the words of the others say nothing
-of it: the block keeps the cells of those who tell, and the mute ones are a silence beside it. It
+of it: the block keeps the cells of those who tell, and the others are a silence beside it. It
 is only suspected, since a censor may close every entrance in one network and one in another; what
 its people tell when they are back decides.
 """
@@ -26,16 +26,16 @@ from heliograph_collector.incidents.incident import HoldReason, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.thresholds import Thresholds
 
-_MUTE_SHARE = 0.9  # of a cell, of which a few may be back over a satellite; assumed
+_UNEVADED_SHARE = 0.9  # of a cell, of which a few may be back over a satellite; assumed
 _CHANCE = 1e-4  # that so few of a cell find the way that the others find; assumed
 _MOST_EVADED = 0.95  # of the others, so that a late one is no proof; assumed
 _LATEST_US = HOUR_US  # after the block began; later people have gone to bed; assumed
 
 
-def split_mute_cells(
+def split_unevaded_cells(
     outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> list[OutageEpisode]:
-    """Take the mute cells out of open blocks; return them as suspected silences.
+    """Take the unevaded cells out of open blocks; return them as suspected silences.
 
     Args:
         outages: The open outages of one country.
@@ -75,14 +75,14 @@ def _split_block(
 ) -> list[OutageEpisode]:
     limits = block.limits
     lost = [v for v in people if v.lost_us >= block.from_us and not v.deferred]
-    mute = {v.witness.nym for v in lost if _is_mute(v, block)}
-    if len(mute) < limits.votes or len(mute) == len(lost):
+    stuck = {v.witness.nym for v in lost if _is_stuck(v, block)}
+    if len(stuck) < limits.votes or len(stuck) == len(lost):
         return []
-    votes = count_votes((v.witness, v.witness.nym in mute) for v in lost)
+    votes = count_votes((v.witness, v.witness.nym in stuck) for v in lost)
     cells = tuple(
         cell
-        for cell in localize(votes, _MUTE_SHARE, limits.votes, limits)
-        if _is_no_chance(cell, people, lost, mute, limits)
+        for cell in localize(votes, _UNEVADED_SHARE, limits.votes, limits)
+        if _is_no_chance(cell, people, lost, stuck, limits)
     )
     if not cells:
         return []
@@ -95,7 +95,7 @@ def _split_block(
     return [_open_silence(block, cells, silent, now_us)]
 
 
-def _is_mute(vantage: VantagePresence, block: OutageEpisode) -> bool:
+def _is_stuck(vantage: VantagePresence, block: OutageEpisode) -> bool:
     """Return whether it is silent without a return or a report by another way."""
     report = block.replays.get(vantage.witness.nym)
     return vantage.is_silent and not vantage.is_rerouted and not (report and report.online)
@@ -105,7 +105,7 @@ def _is_no_chance(
     cell: AffectedCell,
     people: Sequence[VantagePresence],
     lost: Sequence[VantagePresence],
-    mute: Collection[str],
+    stuck: Collection[str],
     limits: Thresholds,
 ) -> bool:
     """Return whether a cell is dark, and others evade too often for that by chance."""
@@ -114,9 +114,9 @@ def _is_no_chance(
     is_dark = sum_silent(select_inside([cell], people)).share >= limits.confirm_share
     if not others or not is_dark:
         return False
-    stuck = count_hits(others, [v.witness.nym in mute for v in others]).share
-    chance = max(stuck, 1.0 - _MOST_EVADED)
-    count = count_hits(inside, [v.witness.nym in mute for v in inside])
+    stuck_share = count_hits(others, [v.witness.nym in stuck for v in others]).share
+    chance = max(stuck_share, 1.0 - _MOST_EVADED)
+    count = count_hits(inside, [v.witness.nym in stuck for v in inside])
     return upper_tail([chance] * round(count.votes), round(count.hits)) <= _CHANCE
 
 

@@ -1,4 +1,4 @@
-"""Find silent ways to the collector that nobody reports as blocked.
+"""Decide whether cells fell silent over carriers that nobody reports as blocked.
 
 Where our address is blocked while phones are cut, those with a line say that it works, and come
 back by another entrance. That explains the silence of who lost the same entrance, and not of phones
@@ -17,7 +17,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _TELLERS_SHARE = 0.05  # of a cell, who found another way by chance in these minutes; assumed
 
 
-def fell_by_untold_ways(
+def have_unblocked_carriers_fallen(
     cells: Sequence[AffectedCell],
     voters: Collection[VantagePresence],
     tellers: Sequence[VantagePresence],
@@ -42,12 +42,12 @@ def fell_by_untold_ways(
         for vantage in voters
         if vantage.is_live and vantage.witness.nym not in names
     }
-    untold_carriers = {
+    unblocked_carriers = {
         carrier
         for carrier in live_carriers
         if all(is_other_way(carrier, blocked) for blocked in blocked_carriers)
     }
-    count = sum_silent(v for v in inside if _get_carrier(v) in untold_carriers)
+    count = sum_silent(v for v in inside if _get_carrier(v) in unblocked_carriers)
     return count.hits >= THRESHOLDS.votes and count.share >= THRESHOLDS.confirm_share
 
 

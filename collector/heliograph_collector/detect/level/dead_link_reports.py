@@ -18,7 +18,9 @@ _POWERLESS_SHARE = 0.2  # of those who are back, as where a grid fails (doubts.p
 _TOGETHER_US = 30 * MINUTE_US  # for which all witnesses were silent; lines fail for less; assumed
 
 
-def tell_of_dead_links(fallen: Iterable[VantagePresence], darkest: float, since_us: int) -> bool:
+def have_reported_dead_links(
+    fallen: Iterable[VantagePresence], darkest: float, since_us: int
+) -> bool:
     """Return whether vantages back from a fall report that it was a cut.
 
     Args:

@@ -1,0 +1,107 @@
+"""Reconsider an outage by what its vantages told since the last evaluation.
+
+Theory of operation. An outage may turn out to be none (refutation.py). What its vantages tell may
+name another kind, leave a cut in doubt, or confirm it again, also long after its end. A kind that
+is decided changes only when they decide for another (explanation.py). Reports on a block that come
+later than `_TELLING_US` after it was named change nothing.
+"""
+
+from collections.abc import Sequence
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
+from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
+from heliograph_collector.detect.silence.lapsed_reports import find_lapse, select_current
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.refutation import is_refuted
+from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
+
+_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends
+_TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
+
+
+def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:
+    """Weigh the reports of its vantages; change its kind if they decide for another."""
+    if outage.state is IncidentState.WITHDRAWN and (outage.is_refuted or outage.ended is None):
+        return  # gated or dropped: it never was
+    if is_refuted(outage, presence, now_us):
+        _refute(outage, now_us)
+        return
+    _drop_lapsed(outage, presence, now_us)
+    silenced = outage.list_silenced(presence, now_us)
+    told_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
+    has_decided = outage.is_block and now_us - told_us > _TELLING_US
+    if has_decided or not (outage.replays or any(s.tells_cause for s in silenced)):
+        return  # there are no reports, or no new ones
+    told = silenced, outage.replays, now_us, outage.limits
+    is_grid = HoldReason.POWER in outage.held or outage.kind is IncidentKind.POWER
+    is_new = outage.closed_us is None or now_us - outage.closed_us <= _TELLING_US
+    is_grid |= is_new and outage.evidence.is_grid  # though the first to report were laptops
+    outage.evidence = weigh_evidence(
+        *told,
+        is_cut=outage.confirmed_us is not None,
+        is_grid=is_grid,
+        fallen_lines=measure_fallen_lines(presence.list_country(outage.country), outage.from_us),
+        since_us=outage.from_us,
+    )
+    if outage.evidence.has_stopped(outage.limits) or outage.evidence.was_interrupted(outage.limits):
+        outage.close(IncidentState.WITHDRAWN, outage.closed_us or now_us)
+        return
+    kind = outage.evidence.explain(outage.limits)
+    if outage.carrier and kind is IncidentKind.SILENCE:
+        return  # others live there by other carriers: anchors of ours failed as well
+    _doubt_cut(outage, silenced, now_us)
+    is_told = kind is outage.kind and not _STANDING.isdisjoint(outage.held)
+    is_told |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
+    if kind is None or is_told or outage.evidence.silent < outage.limits.votes:
+        return
+    if kind is outage.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
+        outage.explain_as(kind, now_us)
+    else:
+        _explain_as_block(outage, presence, silenced, now_us)
+
+
+def _drop_lapsed(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:
+    """Confirm a cut again once all its doubters have fallen silent by another way."""
+    is_open = outage.is_doubted and outage.state is IncidentState.SUSPECTED
+    if is_open and (until_us := find_lapse(outage.replays, presence, outage.country, now_us)):
+        outage.lapsed_us = until_us
+        outage.confirm(now_us)
+    outage.replays = select_current(outage.replays, outage.lapsed_us)
+
+
+def _doubt_cut(outage: OutageEpisode, silenced: Sequence[VantagePresence], now_us: int) -> None:
+    """Withdraw confirmation of a cut if too many report that their links work."""
+    is_cut = outage.kind is IncidentKind.SILENCE and outage.state is IncidentState.CONFIRMED
+    is_cut &= outage.evidence.explain(outage.limits) is None
+    testimony = silenced, outage.replays, now_us, outage.limits
+    if is_cut and are_links_told(*testimony, is_standing=True):
+        outage.state = IncidentState.SUSPECTED
+        outage.confirmed_us = None
+        outage.held = (HoldReason.CARRIER,)
+        outage.is_doubted = True
+
+
+def _explain_as_block(
+    outage: OutageEpisode,
+    presence: PresenceTracker,
+    silenced: Sequence[VantagePresence],
+    now_us: int,
+) -> None:
+    """Tell a block of the entrance that most lost, unless that fell for controls too."""
+    view = view_entrances(
+        presence, outage.country, silenced, outage.blocked_carriers, outage.from_us
+    )
+    is_seen = view is EntranceView.LIVES
+    if view is EntranceView.FELL or HoldReason.COMMON in outage.held:  # it lasted for these
+        _refute(outage, now_us)
+    elif is_seen or outage.state is not IncidentState.WITHDRAWN:
+        outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, now_us, is_seen=is_seen)
+
+
+def _refute(outage: OutageEpisode, now_us: int) -> None:
+    outage.is_refuted = True
+    outage.close(IncidentState.WITHDRAWN, outage.closed_us or now_us)
