@@ -71,7 +71,7 @@ class RequestReader:
     def __init__(self) -> None:
         self._received = bytearray()
         self._pieces = 0
-        self._head: _Head | None = None
+        self._head: _RequestHead | None = None
         self._body_start = 0
         self.work = 0
 
@@ -118,12 +118,12 @@ class RequestReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _RequestHead:
     request: EnvelopeRequest  # without its envelope
     length: int  # of the body
 
 
-def _parse_head(head: bytes) -> _Head:
+def _parse_head(head: bytes) -> _RequestHead:
     line, *lines = head.split(b"\r\n", MAX_HEADERS + 1)
     path = _parse_request_line(line)
     if len(lines) > MAX_HEADERS:
@@ -145,7 +145,7 @@ def _parse_head(head: bytes) -> _Head:
         else None,
         sender=senders[0] if len(senders) == 1 else "",
     )
-    return _Head(request, length)
+    return _RequestHead(request, length)
 
 
 def parse_intermediary(values: Iterable[str]) -> str:

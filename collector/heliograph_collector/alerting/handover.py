@@ -55,7 +55,7 @@ class ChangeCounter(Protocol):
     def change_count(self) -> int: ...
 
 
-class Handover(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Progress of a leader with its notifications."""
 
     outbox: str  # id of its outbox
@@ -70,7 +70,7 @@ class DeliveryHandover:
     def __init__(self, value: HandoverValue, outbox: Outbox) -> None:
         self._value = value
         self._outbox = outbox
-        self._told: tuple[int, tuple[int, str] | None] = (-1, None)  # changes, and the position
+        self._written: tuple[int, tuple[int, str] | None] = (-1, None)  # changes, and the position
 
     async def take_over(
         self,
@@ -84,25 +84,27 @@ class DeliveryHandover:
         if content is None:
             return
         try:
-            told = msgspec.json.decode(content, type=Handover)
+            progress = msgspec.json.decode(content, type=DeliveryProgress)
         except msgspec.MsgspecError as error:
-            log.warning("What the last leader told of its alerts is not understood: %s", error)
+            log.warning("The alert progress of the last leader cannot be parsed: %s", error)
             return
-        if told.outbox == await asyncio.to_thread(self._outbox.read_id):
+        if progress.outbox == await asyncio.to_thread(self._outbox.read_id):
             return
-        if not is_of_log(book, told.entry, told.head):
-            log.warning("The last leader told of alerts of another log: they are not sent.")
+        if not is_of_log(book, progress.entry, progress.head):
+            log.warning("The last leader sent alerts of another log; its open ones are dropped.")
             return
-        numbers = {number for numbers in told.unfinished.values() for number in numbers}
-        entries = [book.entries[number - 1] for number in sorted(numbers) if number <= told.entry]
+        numbers = {number for numbers in progress.unfinished.values() for number in numbers}
+        entries = [
+            book.entries[number - 1] for number in sorted(numbers) if number <= progress.entry
+        ]
         alerts = await asyncio.to_thread(collect_alerts, book, entries, reader)
         queued = [
             (receiver.name, alert)
             for alert in alerts
             for receiver in receivers
-            if alert["entry"] in told.unfinished.get(receiver.name, ())
+            if alert["entry"] in progress.unfinished.get(receiver.name, ())
         ]
-        await asyncio.to_thread(self._outbox.replace, queued, told.entry, told.head, now_us)
+        await asyncio.to_thread(self._outbox.replace, queued, progress.entry, progress.head, now_us)
 
     async def share(self, changes: ChangeCounter) -> None:
         """Tell of each change, until cancelled or until another collector leads."""
@@ -124,14 +126,14 @@ class DeliveryHandover:
         """
         position = await asyncio.to_thread(self._outbox.read_position)
         state = (changes.change_count, position)
-        if position is None or state == self._told:
+        if position is None or state == self._written:
             return
         await self._value.write(await asyncio.to_thread(self._describe, *position))
-        self._told = state
+        self._written = state
 
     def _describe(self, number: int, head: str) -> bytes:
         return msgspec.json.encode(
-            Handover(
+            DeliveryProgress(
                 outbox=self._outbox.read_id(),
                 entry=number,
                 head=head,

@@ -99,7 +99,7 @@ class DetectorRunner:
             self._state = DetectorState(config)
         except (AlertLogError, OSError) as error:
             raise LogUnusableError(
-                f"The alert log cannot be gone on with. {error} Restore alerts.jsonl and the keys "
+                f"The alert log cannot be continued. {error} Restore alerts.jsonl and the keys "
                 "from one backup, or move alerts.jsonl away to begin a new log."
             ) from error
         self._journal = journal
@@ -275,7 +275,7 @@ class DetectorRunner:
             try:
                 return await self._recover_once(source)
             except (StoreError, JournalError) as error:
-                log.warning("What was heard last is not recalled yet: %s", error)
+                log.warning("The latest verdicts cannot be replayed yet: %s", error)
                 await asyncio.sleep(_RETRY_S)
 
     async def _recover_once(self, source: VerdictSource) -> tuple[int, RecoveredVotes]:
@@ -341,7 +341,9 @@ class DetectorRunner:
             try:
                 await self.restore_state()
             except (JournalError, OSError) as error:
-                await self._report_trouble(f"The detectors' state cannot be kept: {error}.")
+                await self._report_trouble(
+                    f"The detectors cannot resume from their state: {error}."
+                )
             else:
                 self._problem = ""
                 return
@@ -351,7 +353,7 @@ class DetectorRunner:
             try:
                 caught_up = await self.advance()
             except (JournalError, OSError, AlertLogError) as error:
-                await self._report_trouble(f"The detectors cannot go on: {error}")
+                await self._report_trouble(f"The detectors cannot continue: {error}")
                 continue
             self._problem = ""
             if caught_up:
@@ -365,7 +367,7 @@ class DetectorRunner:
             try:
                 await self.recheck_late_window()
             except OSError as error:
-                await self._report_trouble(f"What late data say cannot be kept: {error}.")
+                await self._report_trouble(f"Amendments by late data cannot be written: {error}.")
                 continue
             elapsed_s = (self._clock.monotonic_us() - began_us) / 1e6
             await asyncio.sleep(max(TICK_S, _IDLE_RATIO * elapsed_s))
