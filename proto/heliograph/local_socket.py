@@ -3,18 +3,41 @@
 Only the collector's own user (and root) can connect: the socket has mode 0600.
 
 Example:
-    with listen(data, "backup.sock") as listener:
-        connection, _ = await loop.sock_accept(listener)
+    await serve(data, "backup.sock", self._answer)  # until cancelled
 """
 
 import asyncio
+import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _PAUSE_S = 1.0
+# Of accept(2), and over once a connection elsewhere ends: as for asyncio's own servers.
+_PASSING_ERRORS = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
+)
+
+
+async def serve(data: Path, name: str, answer: Callable[[socket.socket], Awaitable[None]]) -> None:
+    """Answer one connection after the other, until cancelled.
+
+    While there is no file descriptor left for one, it waits for its turn. Raises OSError.
+    """
+    loop = asyncio.get_running_loop()
+    with listen(data, name) as listener:
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno not in _PASSING_ERRORS:
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            with connection:
+                await answer(connection)
 
 
 @contextmanager
@@ -46,10 +69,11 @@ async def connect(data: Path, name: str, timeout_s: float) -> socket.socket:
         async with asyncio.timeout(timeout_s):
             while True:
                 connection = socket.socket(socket.AF_UNIX)
+                connection.setblocking(False)  # where many wait, connect(2) would wait too
                 try:
                     with _open_folder(data) as folder:
                         connection.connect(str(folder / name))
-                except (FileNotFoundError, ConnectionError) as error:
+                except (FileNotFoundError, ConnectionError, BlockingIOError) as error:
                     connection.close()
                     problem = error
                     await asyncio.sleep(_PAUSE_S)
@@ -57,7 +81,6 @@ async def connect(data: Path, name: str, timeout_s: float) -> socket.socket:
                     connection.close()
                     raise
                 else:
-                    connection.setblocking(False)
                     return connection
     except TimeoutError as error:
         raise problem or error from None

@@ -67,24 +67,18 @@ class CommandServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        loop = asyncio.get_running_loop()
         try:
-            with local_socket.listen(self._data, SOCKET_FILE) as listener:
-                while True:
-                    connection, _ = await loop.sock_accept(listener)
-                    with connection:
-                        connection.setblocking(False)
-                        await self._serve(connection)
+            await local_socket.serve(self._data, SOCKET_FILE, self._answer)
         except OSError as error:
             log.error("No incidents by command: %s (%s).", SOCKET_FILE, error.strerror)
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _answer(self, connection: socket.socket) -> None:
         with suppress(OSError):  # TimeoutError too; the caller is gone
             line = await _receive_line(connection, _TIMEOUT_S)
-            reply = await self._answer(line)
+            reply = await self._build_reply(line)
             await _send_line(connection, msgspec.json.encode(reply))
 
-    async def _answer(self, line: bytes) -> EntryReply:
+    async def _build_reply(self, line: bytes) -> EntryReply:
         try:
             request = msgspec.json.decode(line, type=EntryRequest)
         except msgspec.MsgspecError:
@@ -112,15 +106,26 @@ class CommandServer:
         return request.shown
 
 
+class NoReplyError(Exception):
+    """A collector runs and does not answer; str() says so of it, and what to do."""
+
+
 async def send_request(data: Path, request: EntryRequest) -> EntryReply:
-    """Send a request to the collector that runs on `data`. Raises OSError."""
+    """Send a request to the collector that runs on `data`.
+
+    Raises OSError if none runs there, NoReplyError, UnicodeEncodeError.
+    """
+    message = msgspec.json.encode(request)
     with await local_socket.connect(data, SOCKET_FILE, _START_TIMEOUT_S) as connection:
-        await _send_line(connection, msgspec.json.encode(request))
-        line = await _receive_line(connection, _REPLY_TIMEOUT_S)
-    try:
-        return msgspec.json.decode(line, type=EntryReply)
-    except msgspec.MsgspecError:
-        raise ConnectionAbortedError("its answer is incomplete, or of another version") from None
+        try:
+            await _send_line(connection, message)
+            line = await _receive_line(connection, _REPLY_TIMEOUT_S)
+            return msgspec.json.decode(line, type=EntryReply)
+        except TimeoutError:
+            reason = f"has not answered for {_REPLY_TIMEOUT_S:g} s: see its log"
+        except (OSError, msgspec.MsgspecError):
+            reason = "broke off, or is of another version: restart it"
+    raise NoReplyError(reason)
 
 
 async def _send_line(connection: socket.socket, line: bytes) -> None:

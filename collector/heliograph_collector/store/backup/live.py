@@ -49,18 +49,12 @@ class BackupServer:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        loop = asyncio.get_running_loop()
         try:
-            with local_socket.listen(self._data, SOCKET_FILE) as listener:
-                while True:
-                    connection, _ = await loop.sock_accept(listener)
-                    with connection:
-                        connection.setblocking(False)
-                        await self._serve(connection)
+            await local_socket.serve(self._data, SOCKET_FILE, self._answer)
         except OSError as error:
             log.error("Backups need serve to be stopped: %s (%s).", SOCKET_FILE, error.strerror)
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _answer(self, connection: socket.socket) -> None:
         try:
             await self._send_tables(connection)
         except StoreError as error:
