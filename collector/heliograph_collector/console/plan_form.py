@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.experiments import NAMES
-from heliograph.plan import ROLES, Limits, Plan, PlannedTask
+from heliograph.plan import ROLES, VERSION, Limits, Plan, PlannedTask
 from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.console.forms import parse_number
 
@@ -50,6 +50,14 @@ class PlanForm:
     megabytes_per_month: str
     concurrency: str
     target_pause_s: str
+    newest_version: str
+    insecure_before: str
+
+
+_SETTINGS = (
+    "heartbeat_s", "megabytes_per_month", "concurrency", "target_pause_s", "newest_version",
+    "insecure_before",
+)  # fmt: skip
 
 
 def fill_form(plan: Plan) -> PlanForm:
@@ -62,18 +70,19 @@ def fill_form(plan: Plan) -> PlanForm:
         megabytes_per_month=str(plan.limits.bytes_per_month // _MEGABYTE),
         concurrency=str(plan.limits.concurrency),
         target_pause_s=str(plan.limits.target_pause_s),
+        newest_version=plan.newest_version,
+        insecure_before=plan.insecure_before,
     )
 
 
 def read_fields(plan: Plan, fields: Mapping[str, str]) -> PlanForm:
     """Return the form of a plan as it was sent; missing fields are the plan's."""
     form = fill_form(plan)
-    settings = ("heartbeat_s", "megabytes_per_month", "concurrency", "target_pause_s")
     return replace(
         form,
         tasks=[_read_row(row, number, fields) for number, row in enumerate(form.tasks)],
         new_tasks=[_read_new_row(number, fields) for number in range(NEW_ROWS)],
-        **{name: fields.get(name, getattr(form, name)).strip() for name in settings},
+        **{name: fields.get(name, getattr(form, name)).strip() for name in _SETTINGS},
     )
 
 
@@ -106,6 +115,8 @@ def build_plan(plan: Plan, form: PlanForm) -> Plan:
             concurrency=_parse_range("Tests at once", form.concurrency, 1, 64),
             target_pause_s=_parse_range("Pause between two", form.target_pause_s, 1, 3_600),
         ),
+        newest_version=_check_version("Newest version", form.newest_version),
+        insecure_before=_check_version("Insecure before", form.insecure_before),
     )
 
 
@@ -169,3 +180,11 @@ def _parse_range(name: str, typed: str, least: int, most: int) -> int:
     if number is None or not least <= number <= most:
         raise InvalidInputError(f"{name}: “{typed}” is no whole number from {least} to {most}.")
     return number
+
+
+def _check_version(name: str, typed: str) -> str:
+    if typed and not VERSION.fullmatch(typed):
+        raise InvalidInputError(
+            f"{name}: “{typed}” is no version of agents; write one such as 0.2.0, or nothing."
+        )
+    return typed

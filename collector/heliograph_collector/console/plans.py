@@ -153,12 +153,18 @@ def _compare_settings(before: Plan | None, after: Plan) -> list[PlanChange]:
         for name in ("bytes_per_month", "concurrency", "target_pause_s")
     ]
     changes = [
-        PlanChange("changed", name, f"{old} → {new}") for name, old, new in pairs if old != new
+        PlanChange("changed", name, f"{_describe_value(old)} → {_describe_value(new)}")
+        for name, old, new in pairs
+        if old != new
     ]
     editions = (before.services_version, after.services_version)
     if editions[0] != editions[1]:
         changes.append(PlanChange("changed", "services", " → ".join(editions)))
     return changes
+
+
+def _describe_value(value: object) -> str:
+    return "none" if value == "" else str(value)
 
 
 def _name_task(task: PlannedTask) -> str:

@@ -46,7 +46,7 @@ def test_fields_change_the_tasks_beside_which_they_stand() -> None:
         "new-target-1": "https://b.example/", "new-interval-1": "1 d", "new-role-1": "volunteer",
         "new-target-2": "b.example", "new-experiment-2": "tls", "new-interval-2": "1 h",
         "megabytes_per_month": "90", "concurrency": "2", "target_pause_s": "60",
-        "heartbeat_s": "30",
+        "heartbeat_s": "30", "newest_version": " 0.2.0 ", "insecure_before": "0.1.3",
     }  # fmt: skip
     changed = build_plan(plan, read_fields(plan, fields))
     assert changed.tasks == (
@@ -60,6 +60,9 @@ def test_fields_change_the_tasks_beside_which_they_stand() -> None:
     )
     assert changed.limits == Limits(bytes_per_month=90_000_000, concurrency=2, target_pause_s=60)
     assert changed.heartbeat_s == 30
+    assert (changed.newest_version, changed.insecure_before) == ("0.2.0", "0.1.3")
+    withdrawn = build_plan(changed, read_fields(changed, {"newest_version": ""}))
+    assert (withdrawn.newest_version, withdrawn.insecure_before) == ("", "0.1.3")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,8 @@ def test_fields_change_the_tasks_beside_which_they_stand() -> None:
         ({"new-target-0": "a", "new-experiment-0": "magic"}, "no experiment magic"),
         ({"concurrency": "65"}, "from 1 to 64"),
         ({"heartbeat_s": "1.5"}, "from 1 to 300"),
+        ({"newest_version": "0.2.0-rc1"}, "Newest version: “0.2.0-rc1” is no version of agents"),
+        ({"insecure_before": "all"}, "such as 0.2.0, or nothing"),
         ({"megabytes_per_month": "0"}, "from 1 to 1000000"),
         ({f"remove-{n}": "1" for n in range(len(PLAN.tasks))}, "at least one task"),
     ],
@@ -89,10 +94,11 @@ async def test_plan_of_a_form_is_previewed_and_sent(caller: Caller, backend: Fak
     _, page = await caller.get("/console/plan/edit")
     fields = dict(re.findall(r'<input name="([a-z_0-9-]+)" value="([^"]*)"', page))
     assert [fields["interval-0"], fields["interval-1"]] == ["10 min", "1 h"]
-    fields |= {"version": "1", "interval-0": "5 min"}
+    fields |= {"version": "1", "interval-0": "5 min", "newest_version": "0.2.0"}
     status, page = await caller.post("/console/plan/form", fields)
     assert status == 200
     assert "every 10 min → every 5 min" in page
+    assert "newest_version <small>none → 0.2.0</small>" in page
     sent = re.search(r'name="plan" value="([^"]*)"', page)
     assert sent is not None
     assert await caller.post("/console/plan/send", {"plan": unescape(sent[1]), "version": "1"}) == (
@@ -102,6 +108,7 @@ async def test_plan_of_a_form_is_previewed_and_sent(caller: Caller, backend: Fak
     current = load_current_plan(backend.fleet)
     assert current is not None
     assert [task.interval_s for task in current[0].tasks] == [300, 3_600]
+    assert current[0].newest_version == "0.2.0"
     assert current[0].tasks[1].options == {"light": "true"}, "what the form does not show stays"
 
 
