@@ -31,4 +31,7 @@ async def run_relay(plan_updater: PlanUpdater, clock: Clock, rng: Random) -> Non
     except* StateError as errors:
         log.warning("%s No results of others are handed on.", errors.exceptions[0])
     except* OSError:
-        log.warning("relay.listen cannot be listened on: no results of others are handed on")
+        log.warning(
+            "relay.listen cannot be listened on: free that port or name another one, and start the "
+            "agent again; no results of others are handed on until then"
+        )

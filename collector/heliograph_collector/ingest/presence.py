@@ -5,8 +5,7 @@ by a final goodbye, a revocation or the collector's stop), *lost* (missing and s
 heartbeats, or 2.5 polls, which are 62.5 s; a row records it), *gone* (final goodbye; a row records
 it). A new session returns any of them to *connected*. A missing agent that returns in time is never
 lost, whatever ended its session. `pause_silence` extends all timers by a stall of the collector.
-The module is pure
-except that it wakes sessions that must end.
+The module is pure except that it wakes sessions that must end.
 """
 
 import asyncio
