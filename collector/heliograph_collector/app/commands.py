@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from heliograph_collector.store.store import Store
 
 
+def find_country(claim: str) -> str:
+    """Return the code of a country, given in any case; "" if there is none."""
+    from heliograph_collector.http import labels
+
+    return labels.find_country(claim)
+
+
 def build_store(config: Config, permission: "WritePermission | None" = None) -> "Store":
     """Build the store without opening it. Raises StoreError.
 

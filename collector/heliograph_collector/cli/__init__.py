@@ -206,6 +206,15 @@ def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
         raise CommandError(str(error)) from error
 
 
+def is_confirmed(question: str) -> bool:
+    """Ask on the terminal; no answer at all (Ctrl-D) is a no."""
+    try:
+        return input(f"{question} Type yes: ").strip() == "yes"
+    except EOFError:
+        print()
+        return False
+
+
 def print_qr_code(line: str) -> None:
     """Print a QR code on stderr, if that is a terminal."""
     if sys.stderr.isatty():
@@ -289,6 +298,18 @@ def parse_day(argument: str) -> int:
             f"{argument!r} is no day; allowed: a day such as 2022-01-05"
         ) from None
     return round(midnight.timestamp()) * 1_000_000
+
+
+def parse_country(argument: str) -> str:
+    """Parse a country's code for argparse; of an unknown one nothing would be found."""
+    from heliograph_collector.app.commands import find_country
+
+    code = find_country(argument)
+    if not code:
+        raise argparse.ArgumentTypeError(
+            f"{argument[:64]!r} is no country; allowed: a code of ISO 3166-1, such as KZ"
+        )
+    return code
 
 
 def sanitize_text(content: str) -> str:

@@ -9,7 +9,9 @@ from heliograph_collector.cli import (
     CommandError,
     add_command,
     add_common_options,
+    is_confirmed,
     load_cli_config,
+    parse_country,
     sanitize_text,
 )
 from heliograph_collector.cli.audit_trail import ACTOR
@@ -42,7 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     listing = add_command(actions, "list", "print the open incidents", "incidents list --all")
     listing.add_argument("--all", action="store_true", help="also those that are over")
-    listing.add_argument("--country", metavar="CC", help="of one country alone")
+    listing.add_argument("--country", type=parse_country, metavar="CC", help="of one country alone")
     showing = add_command(actions, "show", "print one with its entries", "incidents show 3f9a")
     for action in (listing, showing):
         action.add_argument("--json", action="store_true", help="print JSON, as the API does")
@@ -109,11 +111,10 @@ def _find_incident(config: "Config", prefix: str) -> "IncidentDocument":
 
 
 def _list_incidents(args: argparse.Namespace, config: "Config") -> int:
-    country = (args.country or "").upper()
     incidents = [
         i
         for i in _load_incidents(config, only_open=not args.all)
-        if country in ("", i.scope.country)
+        if args.country in (None, i.scope.country)
     ]
     if args.json:
         _print_json(incidents)
@@ -178,5 +179,5 @@ def _ask() -> None:
     """Ask whether to publish. Raises CommandError."""
     if not sys.stdin.isatty():
         raise CommandError("nothing was published: add --yes to publish this.")
-    if input("Publish for ever? Type yes: ").strip() != "yes":
+    if not is_confirmed("Publish for ever?"):
         raise CommandError("nothing was published.")

@@ -12,7 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    is_confirmed,
+    load_cli_config,
+)
 
 if TYPE_CHECKING:
     from heliograph.trust_chain import TrustRoot
@@ -152,7 +158,7 @@ def _sign_draft(args: argparse.Namespace) -> None:
     draft = _read_draft(args.charter)
     signed_draft = sign_draft(draft, key)
     _describe_draft(draft, key.public)
-    if sys.stdin.isatty() and input("Sign it? Type yes: ").strip() != "yes":
+    if sys.stdin.isatty() and not is_confirmed("Sign it?"):
         raise CommandError("nothing was signed.")
     write_draft(signed_draft, args.out or args.charter)
 

@@ -169,8 +169,12 @@ def _read_password_hash() -> str:
     from heliograph_collector.fleet.passwords import MAX_LENGTH, MIN_LENGTH, hash_password
 
     if sys.stdin.isatty():
-        password = getpass("Password: ")
-        if getpass("Again: ") != password:
+        try:
+            password = getpass("Password: ")
+            is_same = getpass("Again: ") == password
+        except EOFError:  # Ctrl-D
+            raise CommandError("no password was given: nothing was changed.") from None
+        if not is_same:
             raise CommandError("the two are not the same: nothing was changed.")
     else:
         password = sys.stdin.readline(MAX_LENGTH + 2).rstrip("\r\n")

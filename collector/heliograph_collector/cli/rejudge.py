@@ -18,6 +18,7 @@ from heliograph_collector.cli import (
     add_common_options,
     check_store_exists,
     load_cli_config,
+    parse_country,
     print_progress,
 )
 from heliograph_collector.cli.backup import report_as_command_error
@@ -81,15 +82,6 @@ def parse_time(argument: str) -> datetime:
             f"{argument!r} is no time; allowed: 2022-01-05 or 2022-01-05T03:00:00Z"
         ) from None
     return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-
-
-def parse_country(argument: str) -> str:
-    """Parse a two-letter country code for argparse."""
-    if len(argument) == 2 and argument.isascii() and argument.isalpha():
-        return argument.upper()
-    raise argparse.ArgumentTypeError(
-        f"{argument!r} is no country; allowed: two letters, such as KZ"
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,8 @@ from heliograph_collector.cli import (
     add_command,
     add_common_options,
     load_cli_config,
+    make_integer_parser,
+    parse_country,
     parse_day,
 )
 
@@ -37,8 +39,16 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "corroborate.sources of the configuration.",
     )
     fetch.add_argument("source", choices=("ioda", "radar"), help="whom to ask")
-    fetch.add_argument("--country", required=True, metavar="CC", help="such as KZ")
-    fetch.add_argument("--asn", type=int, default=0, metavar="N", help="a network of it alone")
+    fetch.add_argument(
+        "--country", type=parse_country, required=True, metavar="CC", help="such as KZ"
+    )
+    fetch.add_argument(
+        "--asn",
+        type=make_integer_parser(2**32 - 1),
+        default=0,
+        metavar="N",
+        help="a network of it alone",
+    )
     fetch.add_argument("--since", type=parse_day, required=True, metavar="DAY")
     fetch.add_argument("--until", type=parse_day, metavar="DAY", help="the last day; today")
     add_common_options(fetch)
@@ -81,7 +91,7 @@ async def _fetch(args: argparse.Namespace) -> int:
     until_us = now_us if args.until is None else min(args.until + DAY_US, now_us)
     if args.since >= until_us:
         raise CommandError("--since must be before --until, and not in days to come.")
-    place = (args.country.upper(), args.asn)
+    place = (args.country, args.asn)
     window = (args.since, until_us)
     try:
         outages = await fetch_outages(

@@ -81,3 +81,18 @@ def test_the_command_lists_and_refuses(tmp_path: Path, capsys: pytest.CaptureFix
     assert "name it in corroborate.sources" in capsys.readouterr().err
     assert cli.main([*fetch_words, "2022-01-05", "--until", "2022-01-01", *data]) == 1
     assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--country", "KAZ"], "'KAZ' is no country"),
+        (["--country", "KZ", "--asn", "-1"], "'-1' must be a whole number"),
+    ],
+)
+def test_no_source_is_asked_of_a_place_that_is_none(
+    capsys: pytest.CaptureFixture[str], words: list[str], error: str
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["sources", "fetch", "ioda", *words, "--since", "2022-01-01"])
+    assert error in capsys.readouterr().err

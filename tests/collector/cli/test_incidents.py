@@ -6,10 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from heliograph import local_socket
 from heliograph.durable_file import read_lines
 from heliograph_collector import cli
 from heliograph_collector.console.incident_socket import SOCKET_FILE, CommandServer
@@ -27,6 +29,13 @@ DOUBT = silence(
     state=IncidentState.SUSPECTED, confirmed_us=None, confidence=0.5, held=("few_votes",)
 )
 ID = DOUBT.id
+
+
+class Terminal(StringIO):
+    """A terminal at which Ctrl-D is typed."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Serve:
@@ -184,6 +193,67 @@ def test_without_a_running_collector_the_command_names_what_to_start(
     assert "start `serve`, and in a cluster run this command where the leader runs" in (
         capsys.readouterr().err
     )
+
+
+def test_a_country_that_is_none_is_refused(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for claim in ("Kazakhstan", "KX"):
+        assert run(serve, "list", "--country", claim) == 2, "no incident there would be good news"
+        printed = capsys.readouterr()
+        assert f"'{claim}' is no country; allowed: a code of ISO 3166-1" in printed.err
+        assert printed.out == ""
+
+
+def test_a_question_without_an_answer_publishes_nothing(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve.start()
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert run(serve, "confirm", ID) == 1
+    assert "nothing was published" in capsys.readouterr().err
+    assert serve.audit() == []
+
+
+def test_a_text_in_another_encoding_is_refused(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve.start()
+    assert run(serve, "annotate", ID, "--note", "Caf\udce9", "--yes") == 1  # a byte of Latin-1
+    assert "is not in UTF-8" in capsys.readouterr().err
+    assert serve.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(b"", "broke off, or is of another version: restart it"), (None, "has not answered for")],
+)
+def test_a_collector_that_does_not_answer_is_not_said_to_be_off(
+    serve: Serve,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    reply: bytes | None,
+    error: str,
+) -> None:
+    monkeypatch.setattr("heliograph_collector.console.incident_socket._REPLY_TIMEOUT_S", 0.1)
+    with local_socket.listen(serve.data, SOCKET_FILE) as listener:
+        listener.setblocking(True)
+
+        def serve_badly() -> None:
+            with listener.accept()[0] as connection:
+                if reply is not None:
+                    connection.sendall(reply)
+                    return
+                while connection.recv(65_536):
+                    pass
+
+        thread = threading.Thread(target=serve_badly)
+        thread.start()
+        assert run(serve, "confirm", ID, "--yes") == 1
+        thread.join()
+    printed = capsys.readouterr().err
+    assert f"nothing was published: the collector on {serve.data} {error}" in printed
+    assert "start `serve`" not in printed
 
 
 def test_the_socket_is_the_collectors_own(serve: Serve) -> None:

@@ -233,7 +233,8 @@ def test_a_store_in_use_is_refused_with_its_cure(
 def test_what_is_typed_wrong_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, told in (
         (["--since", "yesterday"], "is no time; allowed: 2022-01-05"),
-        (["--country", "Kazakhstan"], "allowed: two letters"),
+        (["--country", "Kazakhstan"], "allowed: a code of ISO 3166-1"),
+        (["--country", "KX"], "is no country"),
     ):
         with pytest.raises(SystemExit) as error:
             cli.main(["rejudge", *words])
