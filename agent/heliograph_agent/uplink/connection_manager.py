@@ -30,8 +30,8 @@ from heliograph.translation import mark
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import UPLINK, State, StateError
+from heliograph_agent.uplink.active_transport import make_active_transport
 from heliograph_agent.uplink.attempt_log import AttemptLog, AttemptStore
-from heliograph_agent.uplink.carrier import make_carrier
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.plan_download import PlanDownload
@@ -220,7 +220,7 @@ class Uplink:
             self._answer_timeout = None
 
     async def _open_transport(self, transport: Transport) -> None:
-        self._active_transport = make_carrier(
+        self._active_transport = make_active_transport(
             self.context, transport, self, self._plan_download, self._policy.heartbeat_s
         )
         await self._active_transport.run()

@@ -1,4 +1,4 @@
-"""Make the carrier of a transport; its libraries are loaded at first use."""
+"""Make what runs one transport; its libraries are loaded at first use."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
         """Declare the queries and reports of any transport to the owner of all."""
 
 
-def make_carrier(
+def make_active_transport(
     context: UplinkContext,
     transport: Transport,
     monitor: "TransportMonitor",
     plan_download: PlanDownload,
     heartbeat_s: int,
 ) -> "StreamTransport | PostTransport":
-    """Make a session by a stream or by polls, or single posts.
+    """Make what runs a transport: a session by a stream or by polls, or single posts.
 
     Raises UplinkError, StateError.
     """
