@@ -4,12 +4,12 @@ from aiohttp import web
 
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import VIEWER, AccessControl, AddRoute
+from heliograph_collector.http.backend import MeasurementSource
 from heliograph_collector.http.measurement_view import (
     FIELDS,
     STATES,
     MeasurementLine,
     MeasurementReader,
-    MeasurementSource,
 )
 from heliograph_collector.http.problem import Problem
 

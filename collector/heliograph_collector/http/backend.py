@@ -1,4 +1,4 @@
-"""The feed that the HTTP server shows; `LiveFeed` implements it."""
+"""The feed that the HTTP server shows, by its parts; `LiveFeed` implements them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +14,7 @@ from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.aggregate.cell_state import CELL_THRESHOLDS
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.live_ports import ProblemSource
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
@@ -137,15 +138,15 @@ def _build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
     ]
 
 
-def list_public(feed: "Feed") -> set[str]:
+def list_public(scope: "PublicScope") -> set[str]:
     """Return the plan's services and targets; nothing public names any other."""
-    return {*feed.services, *feed.targets, *feed.unlisted}
+    return {*scope.services, *scope.targets, *scope.unlisted}
 
 
-def find_service(feed: "Feed", claim: str) -> str:
+def find_service(scope: "PublicScope", claim: str) -> str:
     """Return the service or target that is named, a service in any case; "" for none."""
-    name = claim if claim in list_public(feed) else claim.lower()
-    return name if name in list_public(feed) else ""
+    name = claim if claim in list_public(scope) else claim.lower()
+    return name if name in list_public(scope) else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,25 +191,23 @@ class SiteSettings:
     metrics_open: bool = False  # /metrics needs no password
 
 
-class Feed(Protocol):
-    """The data that the HTTP application shows, and its few actions.
-
-    `LiveFeed` reads it from the running stages. Filters are the keywords country, region, asn,
-    access and service (silences: without service); a missing keyword filters nothing. Queries may
-    raise StoreError.
-    """
+class PublicScope(Protocol):
+    """What the public may be shown: names, and how many vantages a figure needs."""
 
     clock: Clock
-    bus: EventBus
-    registry: CollectorRegistry
     services: Mapping[str, str]  # name → title, in the page's order
     targets: Collection[str] = DEFAULT_TARGETS  # single targets that the plan lists
     unlisted: Collection[str] = ()  # a vantage's own network: answered where named, and no row
     untested: Collection[str] = ()  # services that the plan leaves out: a row where results exist
     k_anonymity: int
-    book: IncidentBook  # the incident log read so far
-    public_key: bytes  # Ed25519, verifies the log
-    site: SiteSettings
+
+
+class CellSource(PublicScope, Protocol):
+    """The votes, silences and cells of the store.
+
+    Filters are the keywords country, region, asn, access and service (silences: without service); a
+    missing keyword filters nothing. Queries may raise StoreError.
+    """
 
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
@@ -231,9 +230,17 @@ class Feed(Protocol):
         """Return cells merged over the place and service fields in `wider`."""
         ...
 
+
+class TotalSource(PublicScope, Protocol):
+    """The counts of the aggregation."""
+
     async def totals(self, query: AggregationQuery) -> Sequence[AggregationRow]:
-        """Count measurements for the aggregation."""
+        """Count measurements. Raises StoreError."""
         ...
+
+
+class MeasurementSource(Protocol):
+    """The stored measurements with their verdicts. Queries may raise StoreError."""
 
     async def measurements(
         self, filters: MeasurementFilter, cursor: str, limit: int
@@ -243,30 +250,41 @@ class Feed(Protocol):
 
     async def measurement(self, id_: str) -> JudgedMeasurement | None: ...
 
-    async def accept_envelope(
-        self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool
-    ) -> Receipt:
-        """Accept an envelope; `is_elsewhere`: its path does not locate its vantage."""
+
+class IncidentSource(Protocol):
+    """The incident log, and what outside sources report beside it."""
+
+    services: Mapping[str, str]
+    k_anonymity: int
+    book: IncidentBook  # the incident log read so far
+
+    def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
+        """List what outside sources report beside an incident."""
         ...
 
-    def client_address(self, forwarded_for: str) -> str:
-        """Return the reader's address from those of a request's path, the peer last."""
-        ...
 
-    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]:
-        """Return the reader's networks, of which each has a share of the seats."""
-        ...
-
-    def problems(self) -> Sequence[str]:
-        """List reasons not to be ready; empty if there are none."""
-        ...
-
-    def links(self) -> Sequence[LinkCount]: ...
-    def agents(self) -> AgentCounts: ...
+class GapSource(Protocol):
+    clock: Clock
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         """List the times in which the collector was blind."""
         ...
+
+
+class PresentSource(GapSource, Protocol):
+    """The agents that are connected now."""
+
+    def links(self) -> Sequence[LinkCount]: ...
+    def agents(self) -> AgentCounts: ...
+
+
+class ArchiveSource(Protocol):
+    """Past days, as the daily files have them, and results of other projects.
+
+    Queries may raise StoreError.
+    """
+
+    clock: Clock
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
         """Count imported results of other projects, by day."""
@@ -284,9 +302,54 @@ class Feed(Protocol):
         """Count the past days on which each network blocked a service."""
         return []
 
-    def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
-        """List what outside sources report beside an incident."""
+
+class ReaderNetworks(Protocol):
+    """The networks of readers, whose requests and seats are limited."""
+
+    def client_address(self, forwarded_for: str) -> str:
+        """Return the reader's address from those of a request's path, the peer last."""
         ...
+
+    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]:
+        """Return the reader's networks, of which each has a share of the seats."""
+        ...
+
+
+class EnvelopeIntake(ReaderNetworks, Protocol):
+    """What takes in sealed envelopes."""
+
+    async def accept_envelope(
+        self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool
+    ) -> Receipt:
+        """Accept an envelope; `is_elsewhere`: its path does not locate its vantage."""
+        ...
+
+
+class SiteSource(Protocol):
+    site: SiteSettings
+
+
+class Feed(
+    CellSource,
+    TotalSource,
+    MeasurementSource,
+    IncidentSource,
+    PresentSource,
+    ArchiveSource,
+    EnvelopeIntake,
+    ProblemSource,
+    SiteSource,
+    Protocol,
+):
+    """All data that the HTTP application shows, and its few actions.
+
+    `LiveFeed` reads it from the running stages. A page or path that needs one of its parts alone
+    takes that.
+    """
+
+    bus: EventBus
+    registry: CollectorRegistry
+    public_key: bytes  # Ed25519, verifies the log
 
     @property
     def is_watched(self) -> bool:

@@ -9,14 +9,14 @@ from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import CellSource, PublicScope
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
 
 _FIELDS = ("country", "region", "asn", "access", "service")  # of the scope of a cell
 
 
-def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:
+def feed_disclosure(feed: PublicScope, unlisted: Collection[str] = ()) -> Disclosure:
     """Return the rule for cells of listed services and targets, and `unlisted` ones."""
     k = feed.k_anonymity
     names = {*feed.services, *feed.targets, *unlisted}
@@ -36,7 +36,7 @@ def roll_up_merged(
 
 
 async def query_store(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
+    feed: CellSource, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
 ) -> tuple[list[Vote], list[SilenceCount]]:
     """Query the votes of bins, and the silences, which name no service.
 
@@ -49,7 +49,7 @@ async def query_store(
 
 
 async def query_cells(
-    feed: Feed,
+    feed: CellSource,
     since_us: int,
     until_us: int,
     bin_s: int,
@@ -75,7 +75,7 @@ async def query_cells(
 
 
 async def query_series(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
+    feed: CellSource, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
 ) -> list[Cell]:
     """Query the released cell of each bin, over all that the filter leaves open."""
     filters = scope_filter.keywords()

@@ -5,7 +5,7 @@ import asyncio
 from msgspec.structs import replace
 
 from heliograph.units import DAY_US
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import IncidentSource
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
     HistoryStep,
@@ -25,7 +25,7 @@ RECENT_US = 7 * DAY_US
 
 
 class IncidentCache:
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: IncidentSource) -> None:
         self._feed = feed
         self._lock = asyncio.Lock()
         self._built_head = ""

@@ -1,7 +1,9 @@
 """Which networks anything public names: of an unknown one zeros would pass for a measurement."""
 
+from typing import Protocol
+
 from heliograph.units import DAY_US
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import ArchiveSource, SiteSource
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.problem import Problem, unknown_name
 from heliograph_collector.http.snapshot_cache import SnapshotCache
@@ -13,6 +15,10 @@ ALLOWED = "a network that a country's page or /search names"
 _FIRST_DAY_US = 14_610 * DAY_US  # 2010-01-01, the first day that a question may name
 
 
+class NetworkSource(ArchiveSource, SiteSource, Protocol):
+    """The archive, and the table of names."""
+
+
 class KnownNetworks:
     """The networks of the present, of incidents, of the archive, and of the table of names.
 
@@ -20,7 +26,7 @@ class KnownNetworks:
     """
 
     def __init__(
-        self, feed: Feed, incident_cache: IncidentCache, snapshot_cache: SnapshotCache
+        self, feed: NetworkSource, incident_cache: IncidentCache, snapshot_cache: SnapshotCache
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache

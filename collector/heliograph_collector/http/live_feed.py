@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -81,7 +81,9 @@ class LiveFeed(Feed):
         self.clock = clock
         self.bus = bus
         self.registry = registry
-        self.services = {s.name: s.title for s in list_public_services(settings.services)}
+        self.services: Mapping[str, str] = {
+            s.name: s.title for s in list_public_services(settings.services)
+        }
         self.targets = settings.targets
         self.unlisted = {s.name for s in settings.services.services if _is_vantage_link(s)}
         self.untested = settings.untested

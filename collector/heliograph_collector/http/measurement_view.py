@@ -7,7 +7,6 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from multidict import MultiDict
 
@@ -22,6 +21,7 @@ from heliograph_collector.http.api.measurements import (
     write_cursor,
 )
 from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.backend import MeasurementSource
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.judgement import MeasurementPage
@@ -41,16 +41,6 @@ _MAX_CONTROLS = 100  # of which the nearest is shown
 _TIMEOUT_S = 10.0
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")  # as browsers send it
 _MAX_FACTS = 160  # characters; a page's title, or a list of addresses, may be long
-
-
-class MeasurementSource(Protocol):
-    """The stored measurements with their verdicts, at once."""
-
-    async def measurements(
-        self, filters: MeasurementFilter, cursor: str, limit: int
-    ) -> MeasurementPage: ...
-
-    async def measurement(self, id_: str) -> JudgedMeasurement | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http import i18n
-from heliograph_collector.http.backend import Feed, find_service
+from heliograph_collector.http.backend import PublicScope, find_service
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import ProblemDocument
@@ -64,11 +64,11 @@ def unknown_name(parameter: str, claim: str, allowed: str) -> Problem:
     return Problem(404, "Unknown name", detail, parameter=parameter, allowed=allowed)
 
 
-def require_service(feed: Feed, claim: str | None) -> str | None:
+def require_service(scope: PublicScope, claim: str | None) -> str | None:
     """Return a service's name, None for none. Raises Problem 404 for an unknown one."""
-    name = find_service(feed, claim or "")
+    name = find_service(scope, claim or "")
     if claim and not name:
-        raise unknown_name("service", claim, ", ".join(feed.services))
+        raise unknown_name("service", claim, ", ".join(scope.services))
     return name or None
 
 

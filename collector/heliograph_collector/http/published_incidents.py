@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from heliograph_collector.http.api.coverage import build_gap, is_of_few
 from heliograph_collector.http.api.feeds import summarize_incident
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import IncidentSource, LinkCount
 from heliograph_collector.http.event_bus import BusFullError, EventBus
 from heliograph_collector.http.i18n import DEFAULT, ENGLISH, LANGS, Locale
 from heliograph_collector.http.incident_document import build_document, build_state
@@ -20,15 +21,23 @@ from heliograph_collector.model.records import BlindTime
 _RETRY_S = 5.0
 
 
+class PublishedSource(IncidentSource, Protocol):
+    """The incidents, the networks that are here now, and the events."""
+
+    bus: EventBus
+
+    def links(self) -> Sequence[LinkCount]: ...
+
+
 class PublishedIncidents:
     """Reader of what the feed publishes."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, source: PublishedSource) -> None:
+        self._source = source
 
     def describe_incident(self, entries: Sequence[LogEntry]) -> tuple[IncidentDocument, str] | None:
         """Return the document after these entries and a summary; None if it is withheld."""
-        document = build_document(entries, self._feed.services, self._feed.k_anonymity)
+        document = build_document(entries, self._source.services, self._source.k_anonymity)
         return None if document is None else (document, summarize_incident(document, ENGLISH))
 
     def translate_incident(self, incident: IncidentDocument) -> dict[str, tuple[str, str]]:
@@ -40,7 +49,7 @@ class PublishedIncidents:
         """Yield at once, after every event, and after `heartbeat_s` without one."""
         while True:
             try:
-                with self._feed.bus.subscribe() as subscription:
+                with self._source.bus.subscribe() as subscription:
                     yield
                     async for _ in subscription.events(heartbeat_s):
                         yield
@@ -49,9 +58,10 @@ class PublishedIncidents:
 
     def list_incidents(self) -> list[Mapping[str, object]]:
         """List the incidents as JSON values, because a query would reveal a withheld one."""
-        feed = self._feed
+        source = self._source
         states = (
-            build_state(record, feed.services, feed.k_anonymity) for record in feed.book.incidents()
+            build_state(record, source.services, source.k_anonymity)
+            for record in source.book.incidents()
         )
         return [msgspec.to_builtins(incident) for incident in states if incident is not None]
 
@@ -61,13 +71,13 @@ class PublishedIncidents:
         The network with the most vantages comes first.
         """
         vantages: dict[tuple[str, int], int] = {}
-        for link in self._feed.links():
+        for link in self._source.links():
             network = (link.country, link.asn)
             vantages[network] = vantages.get(network, 0) + link.vantages
         shown_networks = [
             (-count, network)
             for network, count in vantages.items()
-            if all(network) and count >= self._feed.k_anonymity
+            if all(network) and count >= self._source.k_anonymity
         ]
         return [network for _, network in sorted(shown_networks)]
 

@@ -4,18 +4,18 @@ import re
 
 from aiohttp import web
 
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import SiteSource
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
-def find_site_address(feed: Feed, request: web.Request) -> str:
+def find_site_address(source: SiteSource, request: web.Request) -> str:
     """Return the site's address for links that leave it: feeds, pictures, print.
 
     It is the configured one, else the one that the reader used; "" if that is invalid. Readers then
     resolve relative links.
     """
-    return feed.site.public_url or _read_origin(request)
+    return source.site.public_url or _read_origin(request)
 
 
 def _read_origin(request: web.Request) -> str:

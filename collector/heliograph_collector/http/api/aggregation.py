@@ -21,7 +21,7 @@ from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameter_types import choice_parameter
 from heliograph_collector.http.api.parameters import QueryValues, parse
-from heliograph_collector.http.backend import Feed, list_public
+from heliograph_collector.http.backend import TotalSource, list_public
 from heliograph_collector.http.day_range import DEFAULT_DAYS, MAX_DAYS
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.known_networks import KnownNetworks
@@ -66,7 +66,7 @@ AGGREGATION = (
 
 
 class AggregationApi:
-    def __init__(self, feed: Feed, known_networks: KnownNetworks) -> None:
+    def __init__(self, feed: TotalSource, known_networks: KnownNetworks) -> None:
         self._feed = feed
         self._known_networks = known_networks
         self._lock = asyncio.Lock()

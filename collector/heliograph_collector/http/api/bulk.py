@@ -13,6 +13,7 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -22,7 +23,7 @@ from heliograph_collector.aggregate.disclosure import BIN_S, BIN_US
 from heliograph_collector.http.api.measurements import build_document
 from heliograph_collector.http.api.ooni_document import OoniMeasurement
 from heliograph_collector.http.api.parameters import COUNTRY, parse
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import CellSource, MeasurementSource, SiteSource
 from heliograph_collector.http.basic_auth import parse_password
 from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.problem import Problem
@@ -44,8 +45,12 @@ _WRITE_TIMEOUT_S = 60.0  # for a partner that does not read
 _Place = tuple[str, int, str, str, int]  # country, ASN, access, service, start of the bin
 
 
+class BulkSource(CellSource, MeasurementSource, SiteSource, Protocol):
+    """Measurements, the cells that decide which are public, and the partners."""
+
+
 class BulkApi:
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: BulkSource) -> None:
         self._feed = feed
         self._busy: set[str] = set()  # partners that are being answered
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from operator import attrgetter
+from typing import Protocol
 
 from aiohttp import web
 
@@ -12,7 +13,7 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse
 from heliograph_collector.http.api.status import format_total
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import GapSource, SiteSource
 from heliograph_collector.http.headers import respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.problem import bad_parameter
@@ -34,9 +35,13 @@ TOO_FEW = "too_few_vantages"  # it begins when one vantage leaves, and ends when
 _BY_FEW = (TOO_FEW, "common_mode")  # the latter begins when three fall silent (Thresholds.burst)
 
 
+class CoverageSource(GapSource, SiteSource, Protocol):
+    """The gaps, and the license of them."""
+
+
 class CoverageApi:
     def __init__(
-        self, feed: Feed, incident_cache: IncidentCache, snapshot_cache: SnapshotCache
+        self, feed: CoverageSource, incident_cache: IncidentCache, snapshot_cache: SnapshotCache
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache

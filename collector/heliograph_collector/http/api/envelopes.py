@@ -10,7 +10,7 @@ from heliograph.pending_connections import PendingConnections
 from heliograph.receipts import HTTP_STATUSES
 from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import EnvelopeIntake
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.request_addresses import forwarded_for
 
@@ -20,8 +20,8 @@ MAX_PENDING = 64  # requests without their whole body; times MAX_BODY it is stra
 
 
 class EnvelopeApi:
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, intake: EnvelopeIntake) -> None:
+        self._intake = intake
         self._pending = PendingConnections(MAX_PENDING)
         self._active_count = 0
 
@@ -29,7 +29,7 @@ class EnvelopeApi:
         """Respond with a serialized SubmitResponse, also for a refused envelope."""
         addresses = forwarded_for(request)
         try:
-            networks = self._feed.client_networks(addresses)
+            networks = self._intake.client_networks(addresses)
             async with self._pending.hold_place(networks, REQUEST_S):
                 body = await _read_body(request)
             if self._active_count >= MAX_CONCURRENT:
@@ -48,7 +48,9 @@ class EnvelopeApi:
         self._active_count += 1
         try:
             async with asyncio.timeout(min(ANSWER_S, REQUEST_S)):
-                return await self._feed.accept_envelope(body, addresses, is_elsewhere=is_elsewhere)
+                return await self._intake.accept_envelope(
+                    body, addresses, is_elsewhere=is_elsewhere
+                )
         finally:
             self._active_count -= 1
 

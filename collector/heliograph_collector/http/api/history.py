@@ -21,7 +21,7 @@ from heliograph_collector.http.api.parameters import (
     QueryValues,
     parse,
 )
-from heliograph_collector.http.backend import Feed, NetworkNamer
+from heliograph_collector.http.backend import NetworkNamer, SiteSource
 from heliograph_collector.http.charts.timeline_rows import iter_runs
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.i18n import Locale
@@ -49,7 +49,7 @@ _RUN_COLUMNS = ("since", "until", "state", "share")
 
 class HistoryApi:
     def __init__(
-        self, feed: Feed, known_networks: KnownNetworks, history_pages: HistoryPages
+        self, feed: SiteSource, known_networks: KnownNetworks, history_pages: HistoryPages
     ) -> None:
         self._feed = feed
         self._known_networks = known_networks

@@ -16,7 +16,7 @@ from heliograph_collector.http.api.aggregation import quote_formula
 from heliograph_collector.http.api.coverage import check_span
 from heliograph_collector.http.api.history import CSV, FORMAT
 from heliograph_collector.http.api.parameters import COUNTRY, FIRST_DAY, LAST_DAY, parse
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import ArchiveSource
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.model.imported import (
     IMPORT_SOURCES,
@@ -36,18 +36,18 @@ _MAX_AGE_S = 300
 
 
 class ImportedApi:
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, archive: ArchiveSource) -> None:
+        self._archive = archive
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, IMPORTED)
-        now_us = self._feed.clock.wall_us() // SECOND_US * SECOND_US
+        now_us = self._archive.clock.wall_us() // SECOND_US * SECOND_US
         until_us = values.get(LAST_DAY, now_us)
         since_us = values.get(FIRST_DAY, until_us - _WEEK_US)
         check_span(since_us, until_us)
         country = values.get(COUNTRY, "")
         filters = ImportedFilter(since_us=since_us, until_us=until_us, country=country)
-        cells = await self._feed.count_imported(filters)
+        cells = await self._archive.count_imported(filters)
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(cells), CSV, max_age_s=_MAX_AGE_S)
         document = ImportedDocument(

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from heliograph_collector.http import headers
 from heliograph_collector.http.api.parameters import AFTER, LIMIT, LINES, parse
-from heliograph_collector.http.backend import Feed
 from heliograph_collector.incidents.published.log import LogProof
-from heliograph_collector.incidents.state import LogEntry
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 
 LOG_PARAMETERS = (AFTER, LIMIT, LINES)
 MEDIA = "application/jsonl"
@@ -20,13 +20,20 @@ _MAX_BYTES = 4_194_304
 _LINES_PER_WRITE = 64  # lines in one write
 
 
+class SignedLog(Protocol):
+    """The entries read so far, and the Ed25519 key that verifies them."""
+
+    book: IncidentBook
+    public_key: bytes
+
+
 class AlertLogApi:
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, log: SignedLog) -> None:
+        self._log = log
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         values = parse(request.query, LOG_PARAMETERS)
-        book = self._feed.book
+        book = self._log.book
         after = values.get(AFTER, 0)
         limit = values.get(LIMIT)
         if values.get(LINES) == "jsonl":
@@ -36,12 +43,12 @@ class AlertLogApi:
 
     def _build_page(self, request: web.Request, rows: Sequence[LogEntry]) -> web.Response:
         """Build a page with the lines inserted unchanged, byte for byte as signed."""
-        book = self._feed.book
+        book = self._log.book
         last = rows[-1].number if rows else len(book.entries)
         proof = LogProof(
             head=book.head,
             total=len(book.entries),
-            public_key=self._feed.public_key.hex(),
+            public_key=self._log.public_key.hex(),
             next=last if last < len(book.entries) else None,
         )
         lines = ",".join(entry.line.decode() for entry in rows)

@@ -33,7 +33,7 @@ from heliograph_collector.http.api.parameters import (
     QueryValues,
     parse,
 )
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import MeasurementSource
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import answer_json
 from heliograph_collector.http.problem import Problem, bad_parameter
@@ -140,8 +140,8 @@ ID_PATTERN = re.compile("[0-9a-f]{32}")
 
 
 class MeasurementApi:
-    def __init__(self, feed: Feed, operator: OperatorAuth) -> None:
-        self._feed = feed
+    def __init__(self, source: MeasurementSource, operator: OperatorAuth) -> None:
+        self._source = source
         self._operator = operator
 
     async def list_measurements(self, request: web.Request) -> web.Response:
@@ -149,7 +149,7 @@ class MeasurementApi:
         values = parse(request.query, LIST_PARAMETERS)
         position = read_cursor(values.get(CURSOR, ""))
         try:
-            result_page = await self._feed.measurements(
+            result_page = await self._source.measurements(
                 build_filter(values), position, values.get(LIMIT, 100)
             )
         except ValueError:
@@ -167,7 +167,7 @@ class MeasurementApi:
         await self._operator.require(request)
         values = parse(request.query, ITEM_PARAMETERS)
         id_ = request.match_info["id"]
-        judged = await self._feed.measurement(id_) if ID_PATTERN.fullmatch(id_) else None
+        judged = await self._source.measurement(id_) if ID_PATTERN.fullmatch(id_) else None
         if judged is None:
             raise Problem(
                 404,

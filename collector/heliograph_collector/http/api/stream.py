@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 from aiohttp import web
 
-from heliograph.network_shares import NetworkKey
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameters import COUNTRY, parse
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import Feed, ReaderNetworks
 from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus, Subscription
 from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
@@ -33,24 +31,20 @@ MIN_PAUSE_S = 2.0  # between two evaluations, so that many blocks cost no more t
 MAX_PAUSE_S = 15.0  # readings age and links change without a block
 
 
-class ReaderOrigins(Protocol):
-    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]: ...
-
-
 class EventStream:
-    """Stream of events; `origins` names readers' networks, whose seats are limited."""
+    """Stream of events; of `readers` each network has a share of the seats."""
 
     def __init__(
-        self, bus: EventBus, origins: ReaderOrigins, heartbeat_s: float = HEARTBEAT_S
+        self, bus: EventBus, readers: ReaderNetworks, heartbeat_s: float = HEARTBEAT_S
     ) -> None:
         self._bus = bus
-        self._origins = origins
+        self._readers = readers
         self._heartbeat_s = heartbeat_s
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         country = parse(request.query, STREAM_PARAMETERS).get(COUNTRY, "")
         last_id = request.headers.get("Last-Event-ID", "")[:64]
-        networks = self._origins.client_networks(forwarded_for(request))
+        networks = self._readers.client_networks(forwarded_for(request))
         try:
             with self._bus.subscribe(last_id, networks) as subscription:
                 # Send an id first: a client cut off before the first event can resume.

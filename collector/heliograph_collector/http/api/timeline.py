@@ -1,6 +1,7 @@
 """The status and the timelines."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
@@ -21,7 +22,7 @@ from heliograph_collector.http.api.parameters import (
     QueryValues,
     parse,
 )
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import CellSource, SiteSource
 from heliograph_collector.http.cell_queries import query_series
 from heliograph_collector.http.headers import (
     PreparedResponse,
@@ -55,9 +56,13 @@ class _LastAnswers(StaleWhileRevalidate[_TimelineAnswer]):
         return 1 + len(value.document.cells)
 
 
+class TimelineSource(CellSource, SiteSource, Protocol):
+    """The cells of a timeline, and the license of them."""
+
+
 class TimelineApi:
     def __init__(
-        self, feed: Feed, snapshot_cache: SnapshotCache, known_networks: KnownNetworks
+        self, feed: TimelineSource, snapshot_cache: SnapshotCache, known_networks: KnownNetworks
     ) -> None:
         self._feed = feed
         self._known_networks = known_networks

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import CellSource, GapSource
 from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
@@ -63,10 +63,14 @@ _ASKED_US = HOUR_US  # bars are kept so long after the last reader; assumed
 AXES = (Axis.SERVICE, Axis.NETWORK, Axis.REGION)
 
 
+class DaySource(CellSource, GapSource, Protocol):
+    """The cells of a day, and its gaps."""
+
+
 class DayCharts:
     """Keep the bars of the last day; `run` belongs in the collector's TaskGroup."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: DaySource) -> None:
         self._feed = feed
         self._bins: dict[int, Mapping[str, CountryBin]] = {}  # by start, then by country
         self._instants: dict[int, int] = {}  # of publication, of what was read of each bin

@@ -13,7 +13,7 @@ from aiohttp import web
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
 from heliograph_collector.http.api.parameters import ASN, parse
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import SiteSource
 from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.history_page import (
@@ -37,7 +37,7 @@ class HistoryCharts:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: SiteSource,
         snapshot_cache: SnapshotCache,
         known_networks: KnownNetworks,
         history_pages: HistoryPages,
