@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from heliograph.network_shares import NetworkKey, NetworkShares
 
@@ -17,6 +18,7 @@ class BusEvent:
     name: str
     data: str  # one line of JSON
     country: str = ""  # that it is about; "" for all
+    translations: Mapping[str, str] = field(default_factory=dict)  # by language, in place of `data`
 
 
 class BusFullError(Exception):
@@ -77,8 +79,15 @@ class EventBus:
     def readers(self) -> int:
         return len(self._subscriptions)
 
-    def publish(self, name: str, data: str, country: str = "") -> None:
-        event = BusEvent(f"{self._boot}-{self._next}", name, data, country)
+    def publish(
+        self,
+        name: str,
+        data: str,
+        country: str = "",
+        translations: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Publish an event; `translations` hold its data by language, where they differ."""
+        event = BusEvent(f"{self._boot}-{self._next}", name, data, country, translations)
         self._next += 1
         self._recent.append(event)
         for subscription in self._subscriptions:

@@ -47,13 +47,16 @@ def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
             response.headers["Link"] = f'<{request.app[LICENSE_URL]}>; rel="license"'  # RFC 4946
 
 
-async def start_event_stream(request: web.Request, prologue: str) -> web.StreamResponse:
+async def start_event_stream(
+    request: web.Request, prologue: str, lang: str = ""
+) -> web.StreamResponse:
     """Begin a response of Server-Sent Events that no proxy may cache or buffer."""
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
             "Cache-Control": "no-store",
             "X-Accel-Buffering": "no",
+            **({"Content-Language": lang} if lang else {}),
         }
     )
     apply_headers(request, response)

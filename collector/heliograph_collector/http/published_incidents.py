@@ -5,13 +5,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from heliograph_collector.http.api.coverage import build_gap, is_of_few
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import IncidentSource, LinkCount
 from heliograph_collector.http.event_bus import BusFullError, EventBus
 from heliograph_collector.http.i18n import DEFAULT, ENGLISH, LANGS, Locale
-from heliograph_collector.http.incident_document import build_document, build_state
+from heliograph_collector.http.incident_document import (
+    build_document,
+    build_state,
+    localize_sentence,
+)
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
@@ -95,7 +100,12 @@ class IncidentEvents:
         incident_document = build_document(book.entries_of(id_), self._titles, self._k)
         if incident_document is not None:
             data = msgspec.json.encode(incident_document).decode()
-            self._bus.publish("incident", data, incident_document.scope.country)
+            translations = {
+                lang: _encode_translated(incident_document, Locale(lang))
+                for lang in LANGS
+                if lang != DEFAULT
+            }
+            self._bus.publish("incident", data, incident_document.scope.country, translations)
 
     def publish_gap(self, book: IncidentBook, blind: BlindTime) -> None:
         """Publish a gap as in `/api/v1/coverage`.
@@ -114,3 +124,8 @@ class IncidentEvents:
     def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
         country_incidents = (i for i in book.incidents() if i.record.scope.country == country)
         return any(build_state(i, self._titles, self._k) for i in country_incidents)
+
+
+def _encode_translated(incident: IncidentDocument, t: Locale) -> str:
+    translated = replace(incident, sentence=localize_sentence(incident, t))
+    return msgspec.json.encode(translated).decode()

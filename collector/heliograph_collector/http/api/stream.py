@@ -9,10 +9,11 @@ from aiohttp import web
 
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.parameters import COUNTRY, parse
+from heliograph_collector.http.api.parameters import COUNTRY, LANG, parse
 from heliograph_collector.http.backend import Feed, ReaderNetworks
 from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus, Subscription
 from heliograph_collector.http.headers import start_event_stream
+from heliograph_collector.http.i18n import DEFAULT, request_locale
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.request_addresses import forwarded_for
 from heliograph_collector.http.snapshot import Snapshot
@@ -23,7 +24,7 @@ from heliograph_collector.store.clickhouse import StoreError
 
 log = logging.getLogger(__name__)
 
-STREAM_PARAMETERS = (COUNTRY,)
+STREAM_PARAMETERS = (COUNTRY, LANG)
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
 WRITE_TIMEOUT_S = 30.0  # for a reader that does not read
@@ -43,14 +44,15 @@ class EventStream:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         country = parse(request.query, STREAM_PARAMETERS).get(COUNTRY, "")
+        lang = request_locale(request).lang
         last_id = request.headers.get("Last-Event-ID", "")[:64]
         networks = self._readers.client_networks(forwarded_for(request))
         try:
             with self._bus.subscribe(last_id, networks) as subscription:
                 # Send an id first: a client cut off before the first event can resume.
                 prologue = f"id: {subscription.since}\nretry: {RETRY_MS}\n: welcome\n\n"
-                response = await start_event_stream(request, prologue)
-                async for chunk in self._format_events(subscription, country):
+                response = await start_event_stream(request, prologue, lang)
+                async for chunk in self._format_events(subscription, country, lang):
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
                         await response.write(chunk)
         except TimeoutError:  # the reader does not read; it may reconnect and resume
@@ -67,7 +69,7 @@ class EventStream:
         return response
 
     async def _format_events(
-        self, subscription: Subscription, country: str
+        self, subscription: Subscription, country: str, lang: str
     ) -> AsyncIterator[bytes]:
         """Yield the events of a country, or all, and a comment where nothing else was due.
 
@@ -79,7 +81,7 @@ class EventStream:
             if event is None:
                 chunk = b": alive\n\n"
             elif not country or event.country in ("", country):
-                chunk = format_event(event)
+                chunk = format_event(event, lang)
             elif loop.time() - yielded_s >= self._heartbeat_s:
                 chunk = f"id: {event.id}\n: alive\n\n".encode()
             else:
@@ -88,8 +90,10 @@ class EventStream:
             yield chunk
 
 
-def format_event(event: BusEvent) -> bytes:
-    return f"id: {event.id}\nevent: {event.name}\ndata: {event.data}\n\n".encode()
+def format_event(event: BusEvent, lang: str = DEFAULT) -> bytes:
+    """Format an event, in the reader's language if it has words."""
+    data = event.translations.get(lang, event.data)
+    return f"id: {event.id}\nevent: {event.name}\ndata: {data}\n\n".encode()
 
 
 class CellEvents:

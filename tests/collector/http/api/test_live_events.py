@@ -23,7 +23,7 @@ class RecordingBus(EventBus):
         super().__init__("t")
         self.published: list[tuple[str, Any]] = []
 
-    def publish(self, name: str, data: str, country: str = "") -> None:
+    def publish(self, name: str, data: str, *about: Any, **translated: Any) -> None:
         self.published.append((name, json.loads(data)))
 
 

@@ -1,6 +1,7 @@
 """`/api/v1/stream` as a browser receives it."""
 
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -92,6 +93,28 @@ async def test_events_name_the_country_that_they_are_about(serve: Serve) -> None
     feed = World().feed(book=evening_book(), bus=bus)
     IncidentEvents(bus, feed.services, feed.k_anonymity).publish_incident(feed.book, ALMATY)
     assert [(event.name, event.country) for event in bus._recent] == [("incident", "KZ")]
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "lang"),
+    [("", {}, "en"), ("?lang=ru", {}, "ru"), ("", {"Accept-Language": "fa"}, "fa")],
+)
+async def test_the_sentence_of_an_incident_is_in_the_readers_language(
+    serve: Serve, query: str, headers: dict[str, str], lang: str
+) -> None:
+    feed = World().feed(book=evening_book(), bus=EventBus("t"))
+    client = await serve(feed)
+    async with client.get(f"/api/v1/stream{query}", headers=headers) as answer:
+        assert answer.headers["Content-Language"] == lang
+        await until(answer, b"welcome\n\n")
+        IncidentEvents(feed.bus, feed.services, feed.k_anonymity).publish_incident(
+            feed.book, ALMATY
+        )
+        heard = await until(answer, b"}\n\n")
+    sent = json.loads(heard.split(b"data: ")[1])
+    document = await client.json(f"/api/v1/incidents/{ALMATY}?lang={lang}")
+    assert sent["sentence"] == document["sentence"]
+    assert sent["updated"] == document["updated"]
 
 
 async def test_silence_is_a_comment_now_and_then(
