@@ -113,7 +113,8 @@ def parse_yaml(content: bytes, source: str) -> YamlEntry:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlError(source, line, f"is not YAML: {error.problem}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise YamlError(source, 1, f"is not YAML: {type(error).__name__}") from error
+        problem = "is not YAML: it is no text in UTF-8, or has control characters"
+        raise YamlError(source, 1, problem) from error
 
 
 _ParentContent: TypeAlias = "tuple[YamlEntry, ...] | dict[str, YamlEntry]"

@@ -20,6 +20,10 @@ DEEPEST = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
         ("a: 1\n---\nb: 1", "x.yml, line 2: must be one document."),
         (f"a:\n  {DEEPEST}", "x.yml, line 2: must not be nested deeper than 16."),
         ("[" * 50_000, "x.yml, line 1: must not be nested deeper than 16."),
+        (
+            "a: \x01",
+            "x.yml, line 1: is not YAML: it is no text in UTF-8, or has control characters.",
+        ),
         (" " * (MAX_BYTES + 1), f"x.yml: is larger than {MAX_BYTES} bytes."),
     ],
 )

@@ -74,8 +74,6 @@ def _english_labels(kind: str) -> dict[str, str]:
 
 STATES = {state: label_code("state", state.value) for state in VerdictState}
 KINDS = _english_labels("kind")
-COUNTER_EVIDENCE = _english_labels("held")  # evidence against an incident
-HINTS = _english_labels("hint")  # notes on the cause, which never create an incident
 GAP_REASONS = _english_labels("blind")  # reasons of coverage gaps
 
 

@@ -63,5 +63,5 @@ def _parse_url(address: str) -> str:
 def _read_password(file: str | None) -> str:
     if not file:
         return ""
-    with Path(file).expanduser().open(encoding="utf-8") as stream:
+    with Path(file).expanduser().open(encoding="utf-8", errors="replace") as stream:
         return stream.read(_MAX_PASSWORD_LENGTH).strip()
