@@ -138,8 +138,8 @@ class FakeBackend(ConsoleBackend):
         except YamlError as error:
             raise InvalidInputError(str(error)) from error
 
-    def issue_plan(self, plan: Plan) -> Plan:
-        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.now_s())
+    def issue_plan(self, plan: Plan, after: int) -> Plan:
+        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.now_s(), after)
 
     def read_ingest_status(self) -> IngestStatus:
         return self.ingest_status

@@ -144,8 +144,8 @@ class ConsoleBackend(Protocol):
         """Parse a plan; errors call it `name`. Raises InvalidInputError."""
         ...
 
-    def issue_plan(self, plan: Plan) -> Plan:
-        """Sign a plan as the next version. Raises InvalidInputError."""
+    def issue_plan(self, plan: Plan, after: int) -> Plan:
+        """Sign a plan as the version after that. Raises InvalidInputError, PlanChangedError."""
         ...
 
     def read_ingest_status(self) -> IngestStatus: ...

@@ -292,9 +292,10 @@ class LiveConsoleBackend(ConsoleBackend):
             hello_profiles=active_plan.hello_profiles,
         )
 
-    def issue_plan(self, plan: Plan) -> Plan:
+    def issue_plan(self, plan: Plan, after: int) -> Plan:
+        signing = self._sources.keyring.signing
         try:
-            return issue_plan(self.fleet, self._sources.keyring.signing, plan, self._now_s())
+            return issue_plan(self.fleet, signing, plan, self._now_s(), after)
         except KeysError as error:
             raise InvalidInputError(str(error)) from error
 

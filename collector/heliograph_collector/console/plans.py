@@ -17,7 +17,12 @@ from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.console.fleet import list_rows
 from heliograph_collector.console.plan_form import PlanForm, build_plan, fill_form, read_fields
 from heliograph_collector.fleet.plan_file import render_plan
-from heliograph_collector.fleet.plans import list_plans, load_current_plan, load_plan
+from heliograph_collector.fleet.plans import (
+    PlanChangedError,
+    list_plans,
+    load_current_plan,
+    load_plan,
+)
 from heliograph_collector.http.problem import Problem
 
 
@@ -192,6 +197,7 @@ def _describe_difference(old: Service, new: Service) -> str:
 
 FIELD_NAME = "plan"  # name of the text field in error messages
 MAX_NEW_CONSENTS = 60
+_CHANGED = "Another plan was sent meanwhile: look at the preview again."
 
 
 class PlanPages:
@@ -272,20 +278,21 @@ class PlanPages:
     async def send(self, request: web.Request) -> web.StreamResponse:
         """Sign and send a plan that was previewed against the current version."""
         form = self._access_control.checked_form(request)
-        plan_yaml = form.get("plan", "")
+        plan_yaml = form.get("plan", "").replace("\r\n", "\n")
         current_plan = await self._read_current()
-        plan_yaml = plan_yaml.replace("\r\n", "\n")
-        if form.get("version", "") != str(current_plan.version if current_plan else 0):
-            error_text = "Another plan was sent meanwhile: look at the preview again."
-            return self._render_editor(request, plan_yaml, error_text=error_text, status=409)
+        version = current_plan.version if current_plan else 0
+        if form.get("version", "") != str(version):
+            return self._render_editor(request, plan_yaml, error_text=_CHANGED, status=409)
         try:
             new_plan = await asyncio.to_thread(self._backend.read_plan, plan_yaml, FIELD_NAME)
             await self._access_control.record_audit(
-                request, "plan.send", f"after version {form['version']}"
+                request, "plan.send", f"after version {version}"
             )
-            await asyncio.to_thread(self._backend.issue_plan, new_plan)
+            await asyncio.to_thread(self._backend.issue_plan, new_plan, version)
         except InvalidInputError as error:
             return self._render_editor(request, plan_yaml, error_text=str(error))
+        except PlanChangedError:  # while the trail was written
+            return self._render_editor(request, plan_yaml, error_text=_CHANGED, status=409)
         return templates.redirect("/console/plan")
 
     async def show_services(self, request: web.Request) -> web.StreamResponse:

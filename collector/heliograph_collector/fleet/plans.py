@@ -90,17 +90,33 @@ def load_public_names(data: Path, services: Services) -> set[str]:
         return list_public_names(fleet, services)
 
 
-def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:
-    """Sign `draft` as the next version. Raises KeysError for a replaced key."""
+class PlanChangedError(Exception):
+    """Another plan was issued after the one that a draft was made for."""
+
+
+def issue_plan(
+    fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int, after: int | None = None
+) -> Plan:
+    """Sign `draft` as the next version.
+
+    Args:
+        after: The version that it must follow, 0 for none; None for whatever stands.
+
+    Raises:
+        KeysError: The key was replaced.
+        PlanChangedError: Another version stands than `after`.
+    """
     charter = load_current_charter(fleet)
     if charter is not None and signer.public not in charter.plan.keys:
         raise KeysError("The key that signs plans was replaced meanwhile: restart `serve`.")
     while True:
         current = load_current_plan(fleet)
-        version = 1 if current is None else current[0].version + 1
-        plan = replace(draft, version=version, issued_s=now_s, expires_s=now_s + PLAN_LIFE_S)
+        present = 0 if current is None else current[0].version
+        if after not in (None, present):
+            raise PlanChangedError
+        plan = replace(draft, version=present + 1, issued_s=now_s, expires_s=now_s + PLAN_LIFE_S)
         body = plan_to_pb(plan).SerializeToString(deterministic=True)
-        if fleet.add_plan(version, body, signer.sign(keys.PLAN, body)):
+        if fleet.add_plan(present + 1, body, signer.sign(keys.PLAN, body)):
             return plan
 
 

@@ -73,8 +73,8 @@ def _enrol(backend: FakeBackend) -> None:
 
 
 def _plans(backend: FakeBackend) -> None:
-    for text in (PLAN, PLAN.replace("600", "300")):
-        backend.issue_plan(backend.read_plan(text, "plan"))
+    for version, text in enumerate((PLAN, PLAN.replace("600", "300"))):
+        backend.issue_plan(backend.read_plan(text, "plan"), version)
     for uses, role in ((20, "volunteer"), (1, "control")):
         backend.create_invite(role, uses, 604_800)
     for number in range(64):
@@ -202,7 +202,7 @@ async def test_a_session_ends_under_an_open_page(reader: Open, backend: FakeBack
 async def test_a_form_of_a_session_that_is_over_does_nothing(
     reader: Open, backend: FakeBackend
 ) -> None:
-    backend.issue_plan(backend.read_plan(PLAN, "plan"))
+    backend.issue_plan(backend.read_plan(PLAN, "plan"), 0)
     async with console(backend) as caller, reader(caller.origin, expected=("401",)) as seen:
         await log_in(seen, PASSWORD)
         await seen.goto("/console/plan/edit")

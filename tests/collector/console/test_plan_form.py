@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html import unescape
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,23 @@ async def test_form_with_an_error_comes_back_as_it_was_typed(
     plan = load_current_plan(backend.fleet)
     assert plan is not None
     assert plan[0].version == 1
+
+
+async def test_a_plan_that_another_operator_sends_at_the_same_time_is_not_overwritten(
+    caller: Caller, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await caller.log_in()
+    add = backend.trail.add
+
+    def add_while_another_sends(*words: Any, **more: Any) -> None:
+        add(*words, **more)
+        monkeypatch.setattr(backend.trail, "add", add)
+        backend.issue_plan(backend.read_plan(SENT.replace("600", "300"), "plan"), 0)
+
+    monkeypatch.setattr(backend.trail, "add", add_while_another_sends)
+    status, page = await caller.post("/console/plan/send", {"plan": SENT, "version": "0"})
+    assert status == 409
+    assert "look at the preview again" in page
+    current = load_current_plan(backend.fleet)
+    assert current is not None
+    assert (current[0].version, current[0].tasks[0].interval_s) == (1, 300)
