@@ -75,7 +75,11 @@ class CommandServer:
     async def _answer(self, connection: socket.socket) -> None:
         with suppress(OSError):  # TimeoutError too; the caller is gone
             line = await _receive_line(connection, _TIMEOUT_S)
-            reply = await self._build_reply(line)
+            try:
+                reply = await self._build_reply(line)
+            except Exception:  # as for pages: the collector must not end by a bug of a command
+                log.exception("bug in an entry by command")
+                return  # without a reply: the entry may have been written
             await _send_line(connection, msgspec.json.encode(reply))
 
     async def _build_reply(self, line: bytes) -> EntryReply:
@@ -124,7 +128,7 @@ async def send_request(data: Path, request: EntryRequest) -> EntryReply:
         except TimeoutError:
             reason = f"has not answered for {_REPLY_TIMEOUT_S:g} s: see its log"
         except (OSError, msgspec.MsgspecError):
-            reason = "broke off, or is of another version: restart it"
+            reason = "broke off: see its log, and restart it if it is of another version"
     raise NoReplyError(reason)
 
 

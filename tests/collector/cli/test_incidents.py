@@ -215,6 +215,17 @@ def test_a_question_without_an_answer_publishes_nothing(
     assert serve.audit() == []
 
 
+def test_a_bug_in_an_entry_ends_no_collector(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(serve.ledger, "preview_operator_entry", None)
+        assert run(serve, "confirm", ID, "--yes") == 1
+    assert "broke off: see its log" in capsys.readouterr().err
+    assert run(serve, "confirm", ID, "--yes") == 0
+
+
 def test_a_text_in_another_encoding_is_refused(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,7 +237,7 @@ def test_a_text_in_another_encoding_is_refused(
 
 @pytest.mark.parametrize(
     ("reply", "error"),
-    [(b"", "broke off, or is of another version: restart it"), (None, "has not answered for")],
+    [(b"", "broke off: see its log, and restart it"), (None, "has not answered for")],
 )
 def test_a_collector_that_does_not_answer_is_not_said_to_be_off(
     serve: Serve,
