@@ -18,7 +18,9 @@ from heliograph_agent.platform.process import user_id
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it belongs to one user
 MOUNTS = Path("/proc/self/mounts")
 IN_MEMORY = frozenset({"tmpfs", "ramfs"})
-MAX_FILE = 65_536  # bytes; a status has some 2,000
+# Bytes; a status has some 2,000, and of a large plan all targets may wait for consent, or have
+# findings. As of the agent's other files.
+MAX_FILE = 4_194_304
 _NAME = "status.json"
 
 

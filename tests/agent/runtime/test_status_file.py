@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_agent.runtime.findings import MAX_FINDINGS, MAX_TEXT, describe_findings
 from heliograph_agent.runtime.status_file import AgentStatus, StatusFile, describe_for_disk
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import State
@@ -47,6 +48,22 @@ def test_memory_keeps_the_whole_status_until_it_is_removed(tmp_path: Path) -> No
     make_file(tmp_path).remove()
     assert make_file(tmp_path).read(OWNER) == {}
     assert list((tmp_path / "memory").iterdir()) == []
+
+
+def test_memory_keeps_the_status_of_the_largest_plan(tmp_path: Path) -> None:
+    """Otherwise `code` would say by telephone that nothing was tested."""
+    url = "https://пример.example/".ljust(MAX_TEXT, "ж")
+    findings = [
+        pb.Finding(service=f"{number}{url}", title=url, state="reachable", vantages="20-49")
+        for number in range(MAX_FINDINGS)
+    ]
+    status = {
+        "lives": {"telegram": ["fails", AT_US]},
+        "not_agreed": [f"web {number} {url}" for number in range(512)],
+        "findings": describe_findings(pb.Findings(country="KZ", findings=findings)),
+    }
+    make_file(tmp_path).write(status)
+    assert make_file(tmp_path).read(OWNER) == status
 
 
 def test_nothing_is_written_where_memory_is_a_disk(tmp_path: Path) -> None:
