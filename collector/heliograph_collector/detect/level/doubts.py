@@ -44,9 +44,9 @@ def find_doubts(
         return (HoldReason.HABIT,)
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
-    is_told = failed >= POWER_SHARE * len(silent) or in_order
+    may_be_power = failed >= POWER_SHARE * len(silent) or in_order
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    if is_told or _is_power_failure(part, fallen, at_home, limits):
+    if may_be_power or _is_power_failure(part, fallen, at_home, limits):
         return (HoldReason.POWER,)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us)

@@ -360,14 +360,18 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
-    told = [failure for failure in failures if in_order and failure.kind is IncidentKind.POWER]
+    power_failures = [
+        failure for failure in failures if in_order and failure.kind is IncidentKind.POWER
+    ]
     is_common = fall.held == (HoldReason.COMMON,)  # its people report later whether it is our fault
-    is_told = bool(told) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
-    if fall.held and not is_told:
+    is_explained = (
+        bool(power_failures) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
+    )
+    if fall.held and not is_explained:
         return None
     cell.fall = None
     cell.dark_samples = 0
-    return ConfirmedFall(fall, part, fallen, told[0] if told else None)
+    return ConfirmedFall(fall, part, fallen, power_failures[0] if power_failures else None)
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

@@ -195,16 +195,16 @@ def _covers(outage: OutageEpisode, past: OutageEpisode) -> bool:
 
     A cut of minutes as a night began says nothing of the night.
     """
-    is_told = outage.confirmed_us is not None and outage.state is not IncidentState.WITHDRAWN
-    if not is_told or outage.country != past.country or not outage.contains(past.parts):
+    is_published = outage.confirmed_us is not None and outage.state is not IncidentState.WITHDRAWN
+    if not is_published or outage.country != past.country or not outage.contains(past.parts):
         return False
     if past.ended is None:
         return True
     since_us = past.started.earliest_us
     until_us = past.ended.latest_us
     outage_until_us = until_us if outage.ended is None else outage.ended.latest_us
-    told_us = min(outage_until_us, until_us) - max(outage.started.earliest_us, since_us)
-    return told_us >= _COVERED_SHARE * (until_us - since_us)
+    covered_us = min(outage_until_us, until_us) - max(outage.started.earliest_us, since_us)
+    return covered_us >= _COVERED_SHARE * (until_us - since_us)
 
 
 def confirm_cuts_in_faults(

@@ -270,11 +270,13 @@ class _Evaluation:
             outage.held = (HoldReason.FEW,)
         else:
             is_lone = merging.is_one_line(cells, self._voters.deciding, limits)
-            is_told = self._is_lasting or (self._evasion.is_doubted and self._voters.is_established)
-            reason = HoldReason.CARRIER if self._is_doubtful or is_told else HoldReason.YOUNG
+            may_be_ours = self._is_lasting or (
+                self._evasion.is_doubted and self._voters.is_established
+            )
+            reason = HoldReason.CARRIER if self._is_doubtful or may_be_ours else HoldReason.YOUNG
             reason = HoldReason.COMMON if self._is_lasting else reason
             outage.held = (HoldReason.ONE_LINE if is_lone else reason,)
-            outage.is_doubted = is_told and not self._is_doubtful and not is_lone
+            outage.is_doubted = may_be_ours and not self._is_doubtful and not is_lone
         self._open.publish(outage)
         return CandidateOutcome.SETTLED
 

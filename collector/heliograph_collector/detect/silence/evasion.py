@@ -4,7 +4,7 @@ Theory of operation. In a cut nobody finds another way to us; past a block of on
 do, within minutes, and say that their link works. What is known of that grows by stages:
 
 - possible: some evade the one carrier that fell silent, or say that their link works, or it is
-  blocked elsewhere in the country, and it is early yet (`BLOCK_TOLD_US`). No cut is confirmed,
+  blocked elsewhere in the country, and it is early yet (`BLOCK_DETECTED_US`). No cut is confirmed,
   because it may be a block.
 - doubted: too many say so for a cut, though too few for a block (`are_links_told`). No cut is
   confirmed for as long as it is so.
@@ -24,7 +24,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
-    BLOCK_TOLD_US,
+    BLOCK_DETECTED_US,
     are_links_told,
     weigh_evidence,
 )
@@ -129,7 +129,7 @@ class EvasionTest:
     @property
     def is_early(self) -> bool:
         """Return whether there is time yet to find that it is a block of the collector."""
-        return self.now_us - self.since_us <= BLOCK_TOLD_US
+        return self.now_us - self.since_us <= BLOCK_DETECTED_US
 
     @cached_property
     def _evaders(self) -> list[VantagePresence]:
@@ -185,7 +185,7 @@ class EvasionTest:
         first_us = quantile([vantage.heard_us for vantage in self._silenced], 0.1)
         rejoined = sum(vantage.rejoined_us > vantage.lost_us for vantage in self._silenced)
         is_dead = rejoined <= self.presence.limits.alive_share * len(self._silenced)
-        return is_dead and self.now_us - first_us > BLOCK_TOLD_US
+        return is_dead and self.now_us - first_us > BLOCK_DETECTED_US
 
     @cached_property
     def apart(self) -> list[str]:
@@ -242,7 +242,7 @@ class EvasionTest:
         if self._is_beside(dark, voters):
             return None  # the cut comes first
         since_us = (
-            self.since_us - BLOCK_TOLD_US
+            self.since_us - BLOCK_DETECTED_US
         )  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
         is_early = self.is_early and not self.is_lasting
@@ -270,7 +270,7 @@ def doubts_fall(
 
     Some may be here by another way since before the fall was seen.
     """
-    lost = [vantage for vantage in vantages if vantage.lost_us >= since_us - BLOCK_TOLD_US]
+    lost = [vantage for vantage in vantages if vantage.lost_us >= since_us - BLOCK_DETECTED_US]
     return are_links_told(lost, select_reports(lost), now_us, limits)
 
 

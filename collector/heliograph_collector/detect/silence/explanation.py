@@ -51,7 +51,7 @@ from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-BLOCK_TOLD_US = 300 * SECOND_US  # the longest that a block of the collector may stay undetected
+BLOCK_DETECTED_US = 300 * SECOND_US  # by then a block of the collector is detected; assumed
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose reports leave a cut in doubt; assumed
 _SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
@@ -73,7 +73,7 @@ def weigh_evidence(
 
     Args:
         nat_votes: The votes of a carrier's NAT at most.
-        is_cut: A cut was told of them, so that no more of them will fall silent.
+        is_cut: A cut of them was confirmed, so that no more of them will fall silent.
         is_grid: They are held as a power failure for how they fell. Then a fifth suffices that
             tell of it, as most machines have no battery; and phones, which have, contradict
             nothing: their masts fail.
@@ -218,8 +218,8 @@ def are_links_told(
         limits: The thresholds.
         is_early: There was no time yet for a lost carrier to stay dead, nor for those back by
             another one to tell more than that.
-        is_standing: The cut was told. Then one or two may be enough, who could else keep a true one
-            of a small fleet from being told at all.
+        is_standing: The cut was confirmed. Then one or two may be enough; before, they could keep a
+            true one of a small fleet from being confirmed at all.
     """
     members = [v for v in silenced if is_established(v.witness, now_us, limits)]
     testimony = [Testimony(v, reports.get(v.witness.nym), now_us, limits) for v in members]

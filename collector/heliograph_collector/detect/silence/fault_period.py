@@ -150,8 +150,8 @@ def _build_gap(fault: Fault, until_us: int) -> CoverageGap:
 def put_gap(gaps: Sequence[CoverageGap], fault: Fault, until_us: int) -> list[CoverageGap]:
     """Return the gaps with a fault's gap added, or with a new end where it continues."""
     gap = _build_gap(fault, until_us)
-    told = [gap if replace(other, until_us=gap.until_us) == gap else other for other in gaps]
-    return told if gap in told else [*told, gap]
+    updated = [gap if replace(other, until_us=gap.until_us) == gap else other for other in gaps]
+    return updated if gap in updated else [*updated, gap]
 
 
 def compute_grace_us(fault: Fault, limits: Thresholds) -> int:

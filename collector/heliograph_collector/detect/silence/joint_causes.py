@@ -71,8 +71,8 @@ def split_outages(
         now_us: The time of the evaluation.
     """
     new = split_unevaded_cells([o for o in outages if o.is_open], presence, now_us)
-    told = (o for o in outages if o.confirmed_us and o.state is not IncidentState.WITHDRAWN)
-    for outage in told:
+    confirmed = (o for o in outages if o.confirmed_us and o.state is not IncidentState.WITHDRAWN)
+    for outage in confirmed:
         new += _split_by_power(outage, presence, now_us)
     return new
 
@@ -117,10 +117,10 @@ def _list_regions(outage: OutageEpisode, presence: PresenceTracker, now_us: int)
     regions: list[_Region] = []
     for people in by_region.values():
         lines = [vantage for vantage in people if vantage.place.access == "fixed"]
-        told = weigh_evidence(
+        evidence = weigh_evidence(
             lines, outage.replays, now_us, outage.limits, is_grid=True, since_us=outage.from_us
         )
-        regions.append(_Region(people, told))
+        regions.append(_Region(people, evidence))
     return regions
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
-from heliograph_collector.detect.silence.explanation import BLOCK_TOLD_US
+from heliograph_collector.detect.silence.explanation import BLOCK_DETECTED_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import measure_spread
@@ -40,7 +40,7 @@ def find_lapse(
     if len(again) < max(presence.limits.witnesses, _ALL_SHARE * told):
         return 0
     heard_us = [vantage.heard_us for vantage in again]
-    is_early = now_us - max(vantage.lost_us for vantage in again) < BLOCK_TOLD_US
+    is_early = now_us - max(vantage.lost_us for vantage in again) < BLOCK_DETECTED_US
     if is_early or measure_spread(heard_us) > _TOGETHER_US:
         return 0
     return 0 if have_ways_fallen(presence, country, min(heard_us), now_us) else max(heard_us)
@@ -49,7 +49,7 @@ def find_lapse(
 def may_lapse(reports: Mapping[str, OfflineReport], presence: PresenceTracker, now_us: int) -> bool:
     """Return whether it is too early to see whether reports lapse."""
     last_us = max((v.lost_us for v in _list_silent_again(reports, presence)), default=0)
-    return now_us - last_us <= BLOCK_TOLD_US + _LOOK_US
+    return now_us - last_us <= BLOCK_DETECTED_US + _LOOK_US
 
 
 def _list_silent_again(

@@ -157,8 +157,8 @@ class Returns(NamedTuple):
 
     seen_us: int
     first_us: int
-    dated_us: int  # the first of those that date them: some may have been told before …
-    told: tuple[PhaseChange, ...] = ()  # … by these openings, to which these must add
+    dated_us: int  # the first of those that date them: some may be in an earlier opening …
+    earlier: tuple[PhaseChange, ...] = ()  # … by these openings, to which these must add
 
 
 def find_returns(
@@ -192,41 +192,43 @@ def _find_slow(
     part of each. An opening that reported enough by itself is not repeated.
     """
     cuts = [index for index, turn in enumerate(turns) if turn.way is PhaseDirection.CUT]
-    told = turns[cuts[-1] + 1 :] if cuts else turns
+    earlier = turns[cuts[-1] + 1 :] if cuts else turns
     since_us = turns[cuts[-1]].when.latest_us if cuts else started.latest_us
     returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
     count = _count_returned(vantages, returned, limits)
     enough = _SLOW_SHARE * count.votes
-    told_votes = _count_told(vantages, told, limits) + (_MORE_SHARE * count.votes if told else 0.0)
-    is_told = any(_count_told(vantages, (turn,), limits) >= enough for turn in told)
-    if is_told or count.hits < max(limits.burst, enough, told_votes):
+    covered_votes = _count_covered(vantages, earlier, limits) + (
+        _MORE_SHARE * count.votes if earlier else 0.0
+    )
+    is_covered = any(_count_covered(vantages, (turn,), limits) >= enough for turn in earlier)
+    if is_covered or count.hits < max(limits.burst, enough, covered_votes):
         return None
-    lately = [s for s in returned if s.back_us >= now_us - _STRAGGLE_US] if told else returned
-    if told and _count_returned(vantages, lately, limits).hits < _MORE_SHARE * count.votes:
+    lately = [s for s in returned if s.back_us >= now_us - _STRAGGLE_US] if earlier else returned
+    if earlier and _count_returned(vantages, lately, limits).hits < _MORE_SHARE * count.votes:
         return None  # since the last opening some are back by themselves
     held_us = now_us - int(limits.back_hold_s * SECOND_US)
     lasting = [s for s in returned if s.back_us <= held_us]
     has_lasted = _count_returned(vantages, lasting, limits).share >= _LASTING_SHARE
     seen_us = held_us if has_lasted else now_us
     first_us = min(s.back_us for s in returned)
-    return Returns(seen_us, first_us, _date_returns(lately, told), tuple(told))
+    return Returns(seen_us, first_us, _date_returns(lately, earlier), tuple(earlier))
 
 
-def _date_returns(lately: Sequence[VantagePresence], told: Sequence[PhaseChange]) -> int:
+def _date_returns(lately: Sequence[VantagePresence], earlier: Sequence[PhaseChange]) -> int:
     """Return the first return time of vantages that no opening covered."""
-    cells = [part for turn in told for part in turn.parts]
-    untold = [s for s in lately if not is_in_cells(s.place, cells)]
-    told_us = max((turn.when.latest_us for turn in told), default=0)
-    later = untold or [s for s in lately if s.back_us > told_us] or lately
+    cells = [part for turn in earlier for part in turn.parts]
+    uncovered = [s for s in lately if not is_in_cells(s.place, cells)]
+    covered_us = max((turn.when.latest_us for turn in earlier), default=0)
+    later = uncovered or [s for s in lately if s.back_us > covered_us] or lately
     return min(s.back_us for s in later)
 
 
-def _count_told(
-    vantages: Iterable[VantagePresence], told: Sequence[PhaseChange], limits: Thresholds
+def _count_covered(
+    vantages: Iterable[VantagePresence], earlier: Sequence[PhaseChange], limits: Thresholds
 ) -> float:
     """Count the votes that openings reported as back, by each cell's reported share."""
     votes = count_votes([(s.witness, True) for s in vantages], limits.nat_votes)
-    cells = [part for turn in told for part in turn.parts]
+    cells = [part for turn in earlier for part in turn.parts]
     return sum(
         count.votes * max((c.share for c in cells if c.scope.includes(place)), default=0.0)
         for place, count in votes.items()
@@ -271,19 +273,21 @@ def find_opening(
     bracket = reach_into_gaps(returned, presence.gaps, cells[0].scope.country)
     open_cells = (_exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in cells)
     phase = PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)
-    return phase if _tells_more(members, returns.told, phase, limits) else None
+    return phase if _adds_returns(members, returns.earlier, phase, limits) else None
 
 
-def _tells_more(
+def _adds_returns(
     vantages: Collection[VantagePresence],
-    told: Sequence[PhaseChange],
+    earlier: Sequence[PhaseChange],
     phase: PhaseChange,
     limits: Thresholds,
 ) -> bool:
     """Return whether a phase shows more returns than earlier openings had."""
     votes = sum_votes(count_votes([(s.witness, True) for s in vantages], limits.nat_votes)).votes
-    more = _count_told(vantages, (*told, phase), limits) - _count_told(vantages, told, limits)
-    return not told or more >= _MORE_SHARE * votes
+    more = _count_covered(vantages, (*earlier, phase), limits) - _count_covered(
+        vantages, earlier, limits
+    )
+    return not earlier or more >= _MORE_SHARE * votes
 
 
 def _list_returned(

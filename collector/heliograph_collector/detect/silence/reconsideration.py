@@ -1,4 +1,4 @@
-"""Reconsider an outage by what its vantages told since the last evaluation.
+"""Reconsider an outage by what its vantages reported since the last evaluation.
 
 Theory of operation. An outage may turn out to be none (refutation.py). What its vantages tell may
 name another kind, leave a cut in doubt, or confirm it again, also long after its end. A kind that
@@ -32,16 +32,16 @@ def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) ->
         return
     _drop_lapsed(outage, presence, now_us)
     silenced = outage.list_silenced(presence, now_us)
-    told_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
-    has_decided = outage.is_block and now_us - told_us > _TELLING_US
+    named_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
+    has_decided = outage.is_block and now_us - named_us > _TELLING_US
     if has_decided or not (outage.replays or any(s.tells_cause for s in silenced)):
         return  # there are no reports, or no new ones
-    told = silenced, outage.replays, now_us, outage.limits
+    reports = silenced, outage.replays, now_us, outage.limits
     is_grid = HoldReason.POWER in outage.held or outage.kind is IncidentKind.POWER
     is_new = outage.closed_us is None or now_us - outage.closed_us <= _TELLING_US
     is_grid |= is_new and outage.evidence.is_grid  # though the first to report were laptops
     outage.evidence = weigh_evidence(
-        *told,
+        *reports,
         is_cut=outage.confirmed_us is not None,
         is_grid=is_grid,
         fallen_lines=measure_fallen_lines(presence.list_country(outage.country), outage.from_us),
@@ -54,9 +54,9 @@ def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) ->
     if outage.carrier and kind is IncidentKind.SILENCE:
         return  # others live there by other carriers: anchors of ours failed as well
     _doubt_cut(outage, silenced, now_us)
-    is_told = kind is outage.kind and not _STANDING.isdisjoint(outage.held)
-    is_told |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
-    if kind is None or is_told or outage.evidence.silent < outage.limits.votes:
+    is_settled = kind is outage.kind and not _STANDING.isdisjoint(outage.held)
+    is_settled |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
+    if kind is None or is_settled or outage.evidence.silent < outage.limits.votes:
         return
     if kind is outage.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
         outage.explain_as(kind, now_us)

@@ -206,10 +206,10 @@ def _was_country(outage: EarlierOutage) -> bool:
 
     People who switch off at noon each day report nothing about that time.
     """
-    is_told = outage.evidence.explain(THRESHOLDS) is IncidentKind.SILENCE
+    is_proven = outage.evidence.explain(THRESHOLDS) is IncidentKind.SILENCE
     stands = outage.confirmed_us is not None and outage.state is IncidentState.CLOSED
     return (
-        is_told
+        is_proven
         and stands
         and any(part.scope.is_national and part.networks > 1 for part in outage.parts)
     )

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from heliograph.units import HOUR_US
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.cell_members import select_inside
-from heliograph_collector.detect.silence.explanation import BLOCK_TOLD_US
+from heliograph_collector.detect.silence.explanation import BLOCK_DETECTED_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -45,7 +45,7 @@ def split_unevaded_cells(
     silences: list[OutageEpisode] = []
     for block in outages:
         silent_us = now_us - block.started.latest_us
-        if block.is_block and not block.carrier and BLOCK_TOLD_US < silent_us < _LATEST_US:
+        if block.is_block and not block.carrier and BLOCK_DETECTED_US < silent_us < _LATEST_US:
             others = [outage for outage in outages if not outage.is_block]
             people = _list_people(block, [*others, *silences], presence, now_us)
             silences += _split_block(block, people, now_us)
