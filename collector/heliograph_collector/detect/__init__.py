@@ -5,16 +5,7 @@ votes = read_votes(judged_measurements)  # detect.signal_reader
 incidents = detect_blocking(votes, since_us, until_us)  # detect.blocking.detector
 """
 
-from heliograph_collector.detect.silence.detector import Findings, SilenceDetector, detect_silence
-from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
+from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
+from heliograph_collector.model.thresholds import DETECT_VERSION
 
-__all__ = [
-    "DETECT_VERSION",
-    "THRESHOLDS",
-    "Findings",
-    "Incident",
-    "SilenceDetector",
-    "Thresholds",
-    "detect_silence",
-]
+__all__ = ["DETECT_VERSION", "SilenceDetector", "detect_silence"]

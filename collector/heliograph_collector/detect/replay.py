@@ -4,7 +4,7 @@ Time advances as in a collector: minutes close `CLOSE_US` after their end, block
 their end in between, and votes that come too late to count reopen their past.
 
 Votes of a service in a country that are too sparse for minutes, such as OONI's, are detected in
-bins of an hour (sparse_votes.py): with minutes, hourly runs would never meet.
+bins of an hour (sparse/detector.py): with minutes, hourly runs would never meet.
 
 A block that lasts is detected again from its beginning whenever votes came late, so that hours are
 computed again for votes minutes late. The state of a run is stored each quarter of an hour.
@@ -37,7 +37,7 @@ from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, fin
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.level.habit import LEAST_VALUES
 from heliograph_collector.detect.silence.detector import CoverageGap
-from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
+from heliograph_collector.detect.sparse.detector import count_median, detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope

@@ -6,9 +6,9 @@ first. Agents send their tests in batches every half minute. A minute of verdict
 `CLOSE_US` after its end, and later verdicts count in the next minute.
 
 Imported events have detectors of the collector too: `detect_level_drops` (`detect/level`) and
-`detect_hourly` (`detect/sparse_votes.py`). A series counts addresses or queries, not vantages. An
-alarm names the sources whose level fell, and no number of observers. It is readable at the end of
-its step; the delay of the publisher is unknown.
+`detect_hourly` (`detect/sparse/detector.py`). A series counts addresses or queries, not vantages.
+An alarm names the sources whose level fell, and no number of observers. It is readable at the end
+of its step; the delay of the publisher is unknown.
 """
 
 from collections import Counter, deque
@@ -23,7 +23,7 @@ from heliograph_collector.detect import SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
 from heliograph_collector.detect.level.detector import detect_levels
-from heliograph_collector.detect.sparse_votes import detect_sparse
+from heliograph_collector.detect.sparse.detector import detect_sparse
 from heliograph_collector.incidents.incident import Bracket, Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from heliograph.units import DAY_US
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     ServiceVote,

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.detect import SilenceDetector, detect_silence
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Fault,

@@ -13,9 +13,9 @@ from heliograph.durable_file import read_lines
 from heliograph.keys import ALERT, SigningKey
 from heliograph.timestamps import format_timestamp
 from heliograph_collector.cli import main
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import (
     AlertLog,
     AlertLogError,

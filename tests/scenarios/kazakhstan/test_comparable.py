@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.incident import Bracket, Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.replay import Replay, Truth
 from heliograph_lab.evaluate.scenario import play_scenario

@@ -12,10 +12,10 @@ from datetime import datetime
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect import Incident, SilenceDetector
+from heliograph_collector.detect import SilenceDetector
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
-from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseChange
+from heliograph_collector.incidents.incident import Bracket, Incident, IncidentKind, PhaseChange
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.sources.replay import Replay, Truth

@@ -5,9 +5,8 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect import Incident
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from support.presence_model import T0, at, confirmed, country, world
 

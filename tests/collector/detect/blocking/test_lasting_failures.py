@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.detect import Incident
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, RecentTests
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.lasting_failures import LastingFailures
 from heliograph_collector.detect.blocking.other_services import CountryTests, OtherServices
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS

@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import (
+    Incident,
     IncidentKind,
     IncidentState,
     carry_ids,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
-from heliograph_collector.detect import Incident, detect_silence
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,

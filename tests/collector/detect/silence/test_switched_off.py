@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.switched_off import LINES_SHARE, measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,

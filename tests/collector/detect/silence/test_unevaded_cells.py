@@ -6,8 +6,13 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect import Incident, detect_silence
-from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.incident import (
+    HoldReason,
+    Incident,
+    IncidentKind,
+    IncidentState,
+)
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,

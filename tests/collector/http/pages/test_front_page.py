@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
+from heliograph_collector.detect import DETECT_VERSION
 from heliograph_collector.http.backend import Feed, LinkCount, build_method
 from heliograph_collector.http.i18n import LANGS, translate
 from heliograph_collector.http.pages import world_map
@@ -16,6 +16,7 @@ from heliograph_collector.judge.comparisons import list_comparison_rules
 from heliograph_collector.judge.comparisons.throttling import GOODPUT_THRESHOLDS
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.model.records import BlindTime, VerdictState
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support import incident_book
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.kazakhstan_votes import evening, long_evening

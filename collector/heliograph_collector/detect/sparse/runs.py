@@ -16,7 +16,7 @@ It shows a block where all of these hold:
 - They lie two hours apart, what is over sooner is a fault of an hour, and six at most; and in the
   six hours before at least three rows worked: the network is tested by more than one host. Or they
   are five, an hour apart.
-- They are no chance by the rows of the month (`sparse_past.py`), each of which may begin a run:
+- They are no chance by the rows of the month (`past_rows.py`), each of which may begin a run:
   where six of a hundred of many rows fail, five of six do so in some hours of some service.
 - At most a fifth of the rows of other services here, and of this one in other countries, fails
   meanwhile: an evening on which half of all fails by chance has such runs. Services of which nearly
@@ -38,8 +38,8 @@ from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.evidence import dominant_cause
-from heliograph_collector.detect.sparse_others import Cell, OtherRows
-from heliograph_collector.detect.sparse_past import is_no_chance
+from heliograph_collector.detect.sparse.other_rows import Cell, OtherRows
+from heliograph_collector.detect.sparse.past_rows import is_no_chance
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import (
     Bracket,
@@ -82,7 +82,7 @@ class FailingRun:
     scope: Scope
     failures: tuple[ServiceVote, ...]
     last_good_us: int
-    told_us: int
+    confirmed_us: int
     ended_us: int | None  # the row by which it was over
 
     def to_incident(self) -> Incident:
@@ -96,9 +96,9 @@ class FailingRun:
             state=IncidentState.CONFIRMED if self.ended_us is None else IncidentState.CLOSED,
             parts=(AffectedCell(self.scope, float(len(voters)), 1.0, 1),),
             started=started,
-            suspected_us=self.told_us,
+            suspected_us=self.confirmed_us,
             confidence=_CONFIDENCE,
-            confirmed_us=self.told_us,
+            confirmed_us=self.confirmed_us,
             ended=None
             if self.ended_us is None
             else Bracket(self.failures[-1].at_us, self.ended_us),
@@ -150,30 +150,30 @@ def add_runs(incidents: Iterable[Incident], runs: Iterable[FailingRun]) -> list[
         if same is None:
             merged.append(run.to_incident())
         else:
-            merged[same] = _tell_earlier(merged[same], run)
+            merged[same] = _confirm_earlier(merged[same], run)
     return merged
 
 
 def _is_same(run: FailingRun, incident: Incident) -> bool:
     scope = incident.scope
-    closed_us = incident.closed_us or run.told_us
+    closed_us = incident.closed_us or run.confirmed_us
     return (
         (scope.is_within(run.scope) or run.scope.is_within(scope))
-        and incident.suspected_us <= run.told_us + _JOIN_US
-        and closed_us >= run.told_us
+        and incident.suspected_us <= run.confirmed_us + _JOIN_US
+        and closed_us >= run.confirmed_us
     )
 
 
-def _tell_earlier(incident: Incident, run: FailingRun) -> Incident:
+def _confirm_earlier(incident: Incident, run: FailingRun) -> Incident:
     """Return the incident as confirmed by the run, if the run was earlier."""
-    if incident.confirmed_us is not None and incident.confirmed_us <= run.told_us:
+    if incident.confirmed_us is not None and incident.confirmed_us <= run.confirmed_us:
         return incident
     own = run.to_incident()
-    suspected_us = min(incident.suspected_us, run.told_us)
+    suspected_us = min(incident.suspected_us, run.confirmed_us)
     is_open = incident.state is IncidentState.SUSPECTED
     if incident.confirmed_us is None and not is_open:
         return replace(own, id=incident.id, suspected_us=suspected_us)
-    started = incident.started if incident.started.latest_us <= run.told_us else own.started
+    started = incident.started if incident.started.latest_us <= run.confirmed_us else own.started
     return replace(
         incident,
         # The hours never confirmed it, and it lasts by them.
@@ -181,7 +181,7 @@ def _tell_earlier(incident: Incident, run: FailingRun) -> Incident:
         confidence=own.confidence if is_open else incident.confidence,
         started=started,
         suspected_us=suspected_us,
-        confirmed_us=run.told_us,
+        confirmed_us=run.confirmed_us,
     )
 
 
@@ -201,8 +201,8 @@ class _CellRuns:
     nats: float = 0.0
     good_us: int = 0  # the last row that worked
     before_us: int = 0  # … before the run
-    told_us: int | None = None
-    told_failures: tuple[ServiceVote, ...] = ()
+    confirmed_us: int | None = None
+    confirming_failures: tuple[ServiceVote, ...] = ()
 
     def list_runs(self) -> Iterator[FailingRun]:
         for vote in self.past.votes:
@@ -212,11 +212,11 @@ class _CellRuns:
             self._add(vote)
             if self.failures and self.nats <= 0.0:
                 yield from self._end_run(vote.at_us)
-            elif self.told_us is None and self._tells(vote.at_us):
+            elif self.confirmed_us is None and self._shows_block(vote.at_us):
                 is_count = not vote.witness.place.asn  # counts are of whole hours
                 tick_us = HOUR_US if is_count else _TICK_US
-                self.told_us = (vote.at_us // tick_us + 1) * tick_us
-                self.told_failures = tuple(self.failures)
+                self.confirmed_us = (vote.at_us // tick_us + 1) * tick_us
+                self.confirming_failures = tuple(self.failures)
             self.last = vote
         yield from self._end_run(None)
 
@@ -266,7 +266,7 @@ class _CellRuns:
             return
         self.follows.append((vote.at_us, vote.standing is not VoteValue.GOOD))
 
-    def _tells(self, now_us: int) -> bool:
+    def _shows_block(self, now_us: int) -> bool:
         since_us = self.failures[0].at_us if self.failures else now_us
         while self.lengths and self.lengths[0][0] < now_us - _PAST_US:
             self.lengths.popleft()
@@ -315,17 +315,21 @@ class _CellRuns:
         return lately.votes - lately.hits >= _LEAST_GOOD
 
     def _end_run(self, at_us: int | None) -> Iterator[FailingRun]:
-        if self.told_us is not None:
+        if self.confirmed_us is not None:
             _, country, asn = self.cell
             yield FailingRun(
-                Scope(country, asn=asn), self.told_failures, self.before_us, self.told_us, at_us
+                Scope(country, asn=asn),
+                self.confirming_failures,
+                self.before_us,
+                self.confirmed_us,
+                at_us,
             )
         elif self.failures and at_us is not None:
             self.lengths.append((at_us, len(self.failures)))
         self.failures = []
         self.voters = set()
         self.nats = 0.0
-        self.told_us = None
+        self.confirmed_us = None
 
 
 class _Past:

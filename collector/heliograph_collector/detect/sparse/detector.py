@@ -6,7 +6,7 @@ left out. Votes of more than 3 hours are so few that the usual failures of the s
 OONI's rules 1 to 15 % of the rows of a service that works are anomalies. A service that fails as
 often as other services of the country, by their latest tests, is not blocked. One that fails row
 after row in a network where it hardly ever failed is blocked before five rows have failed
-(`sparse_runs.py`).
+(`runs.py`).
 
 Congestion, or a failing resolver, fails tests of all services, each by chance
 (`blocking/other_services.py`). In the few hours in which sparse votes count, another service has
@@ -32,8 +32,8 @@ from statistics import median
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.other_services import weigh_test
-from heliograph_collector.detect.sparse_past import confirm_against_past, select_rows
-from heliograph_collector.detect.sparse_runs import add_runs, find_runs
+from heliograph_collector.detect.sparse.past_rows import confirm_against_past, select_rows
+from heliograph_collector.detect.sparse.runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
 from heliograph_collector.model.scope import Scope
@@ -190,10 +190,10 @@ def _join_onsets(incidents: Iterable[Incident]) -> list[Incident]:
 
 def _join(earlier: Incident, later: Incident) -> Incident:
     """Merge two incidents: the later, or the earlier if only that one was confirmed."""
-    told = earlier if earlier.confirmed_us is not None and later.confirmed_us is None else later
+    base = earlier if earlier.confirmed_us is not None and later.confirmed_us is None else later
     times_us = [i.confirmed_us for i in (earlier, later) if i.confirmed_us is not None]
     return replace(
-        told,
+        base,
         id=earlier.id,
         suspected_us=earlier.suspected_us,
         confirmed_us=min(times_us, default=None),
