@@ -11,9 +11,9 @@ from heliograph.plan import ANCHORS
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
 from heliograph_collector.detect.link_readings import (
+    EnvelopeReadings,
     Gap,
-    Word,
-    report_early_word,
+    report_early_readings,
     report_lost_session,
 )
 from heliograph_collector.detect.signal_reader import SignalReader
@@ -82,7 +82,7 @@ class EngineState:
     gaps: dict[str, Gap]
     returns: list[tuple[int, str]]
     post_only: dict[str, int]
-    words: dict[str, Word]
+    words: dict[str, EnvelopeReadings]  # `SignalReader.early`
     silence: SilenceDetectorState
     blocking: BlockingDetectorState
     coverage: CoverageMonitor
@@ -133,27 +133,29 @@ class DetectorEngine:
                 self.advance_to(known_us)
             self.silence.advance_to(row.received_us)
             pseudonym = self.reader.derive_pseudonym(row.agent)
-            word = self.reader.words.get(pseudonym) if row.kind is RowKind.ARRIVAL else None
+            early = self.reader.early.get(pseudonym) if row.kind is RowKind.ARRIVAL else None
             for signal in self.reader.read_row(row, pseudonym):
                 self.on_signal(signal)
-            if row.kind is RowKind.ENVELOPE or word is not None:
-                self._read_unseen_loss(pseudonym, row, word)
+            if row.kind is RowKind.ENVELOPE or early is not None:
+                self._read_unseen_loss(pseudonym, row, early)
             self.position = row.position
             self.received_us = row.received_us
 
-    def _read_unseen_loss(self, pseudonym: str, row: JournalRow, word: Word | None) -> None:
+    def _read_unseen_loss(
+        self, pseudonym: str, row: JournalRow, early: EnvelopeReadings | None
+    ) -> None:
         """Read an agent's report on a session that one by another way has replaced.
 
         Args:
-            word: Its report before this arrival; None for an envelope.
+            early: Its report before this arrival; None for an envelope.
         """
         vantage = self.silence.find_vantage(pseudonym)
         if vantage is None or vantage.moved_us <= vantage.lost_us:
             return
-        if word is None:
+        if early is None:
             reports = report_lost_session(pseudonym, row, vantage.moved_us)
         elif vantage.moved_us == row.received_us:
-            reports = report_early_word(pseudonym, word, vantage.moved_us)
+            reports = report_early_readings(pseudonym, early, vantage.moved_us)
         else:
             return
         for report in reports:
@@ -318,7 +320,7 @@ class DetectorEngine:
             gaps=self.reader.gaps,
             returns=list(self.reader.returns),
             post_only=self.reader.post_only,
-            words=self.reader.words,
+            words=self.reader.early,
             silence=self.silence.state(),
             blocking=self.blocking.state(),
             coverage=self.coverage,
@@ -338,7 +340,7 @@ class DetectorEngine:
         )
         engine.reader.returns.extend(state.returns)
         engine.reader.post_only.update(state.post_only)
-        engine.reader.words.update(state.words)
+        engine.reader.early.update(state.words)
         return engine
 
     def _update_coverage(self, signal: VantageSignal) -> None:

@@ -17,7 +17,7 @@ from heliograph_collector.model.signals import OfflineReport, VantageRef, VoteVa
 _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
 # From the loss of a session until its agent has another one: its report comes within 30 s (agent's
 # `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
-_WORD_US = 60 * SECOND_US
+_REPORT_US = 60 * SECOND_US
 MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
 
@@ -31,7 +31,7 @@ class LinkReading(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class EnvelopeReadings:
     """Readings of an agent's link in one envelope, perhaps of an unnoticed loss."""
 
     at_us: int
@@ -87,12 +87,12 @@ def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Itera
     Args:
         moved_us: When it came by the other way.
     """
-    if row.received_us - moved_us > _WORD_US:
+    if row.received_us - moved_us > _REPORT_US:
         return
     with suppress(EnvelopeError):
         for m in decompress_batch(row.body).measurements:
             at_us = m.started_us + m.clock_offset_us
-            is_of_loss = m.trigger == Trigger.SESSION_LOST and moved_us - _WORD_US <= at_us
+            is_of_loss = m.trigger == Trigger.SESSION_LOST and moved_us - _REPORT_US <= at_us
             if is_of_loss and at_us <= moved_us:
                 yield OfflineReport(
                     row.received_us,
@@ -106,12 +106,14 @@ def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Itera
                 return
 
 
-def report_early_word(pseudonym: str, word: Word, moved_us: int) -> Iterator[OfflineReport]:
-    """Yield such a report from an envelope that came before its agent's other session."""
-    since_us = moved_us - _WORD_US
-    told = [r for r in word.readings if r.is_of_loss and since_us <= r.at_us <= moved_us]
-    if told:
-        first = min(told, key=attrgetter("at_us"))
+def report_early_readings(
+    pseudonym: str, envelope: EnvelopeReadings, moved_us: int
+) -> Iterator[OfflineReport]:
+    """Yield the report on a lost session that came before its agent's other session."""
+    since_us = moved_us - _REPORT_US
+    of_loss = [r for r in envelope.readings if r.is_of_loss and since_us <= r.at_us <= moved_us]
+    if of_loss:
+        first = min(of_loss, key=attrgetter("at_us"))
         yield OfflineReport(
             moved_us,
             pseudonym,
@@ -119,21 +121,21 @@ def report_early_word(pseudonym: str, word: Word, moved_us: int) -> Iterator[Off
             moved_us,
             alive=True,
             online=first.is_online,
-            carrier=word.carrier,
+            carrier=envelope.carrier,
             measured_us=first.at_us,
         )
 
 
 def report_gap(
-    pseudonym: str, gap: Gap, word: Word, *, margin_us: int | None = None
+    pseudonym: str, gap: Gap, envelope: EnvelopeReadings, *, margin_us: int | None = None
 ) -> Iterator[OfflineReport]:
     """Yield a vantage's measurements in its silence, if they are new.
 
     Before its return only anchors are news; later measurements never revise earlier ones.
     """
-    until_us = gap.back_us - gap.margin_us if gap.back_us else word.at_us
+    until_us = gap.back_us - gap.margin_us if gap.back_us else envelope.at_us
     since_us = gap.since_us + (gap.margin_us if margin_us is None else margin_us)
-    inside = [r for r in word.readings if since_us <= r.at_us <= until_us]
+    inside = [r for r in envelope.readings if since_us <= r.at_us <= until_us]
     first = min((r for r in inside if r.is_online is not None), default=None)
     is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
     is_news = first is not None and is_earlier and first.is_online is not gap.online
@@ -144,13 +146,13 @@ def report_gap(
         return
     gap.is_told = gap.back_us > 0
     yield OfflineReport(
-        word.at_us,
+        envelope.at_us,
         pseudonym,
         gap.since_us,
         gap.back_us or max(r.at_us for r in inside),
         alive=True,
         online=gap.online,
-        carrier="" if word.carrier == "session" else word.carrier,
+        carrier="" if envelope.carrier == "session" else envelope.carrier,
         measured_us=gap.measured_us,
     )
 

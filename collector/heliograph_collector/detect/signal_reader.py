@@ -19,9 +19,9 @@ from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect.link_readings import (
     MARGIN_US,
+    EnvelopeReadings,
     Gap,
     LinkReading,
-    Word,
     read_link_vote,
     read_links,
     report_gap,
@@ -68,7 +68,9 @@ _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 _POST_US = 300 * SECOND_US
 _FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
 _MAX_MARGIN_US = 60 * SECOND_US  # of a hello with a longer silence; polls come every 25 s
-_WORD_READINGS = 16  # kept of each agent's words, those of anchors first; a round of them is one
+_MAX_READINGS = (
+    16  # kept of each agent's early ones, those of anchors first; a round of them is one
+)
 _BESIDE_SESSIONS = frozenset({"bundle", "session"})  # an agent with a session may use these
 
 
@@ -80,7 +82,8 @@ class SignalReader:
     gaps: dict[str, Gap] = field(default_factory=dict)
     returns: deque[tuple[int, str]] = field(default_factory=deque)  # (time, pseudonym), in order
     post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
-    words: dict[str, Word] = field(default_factory=dict)  # the newest, the oldest first
+    # by agents whose session may have ended unnoticed; the newest of each, the oldest first
+    early: dict[str, EnvelopeReadings] = field(default_factory=dict)
 
     def read_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
         """Yield the signals of a row, after those that became due before it.
@@ -91,7 +94,7 @@ class SignalReader:
         """
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
-        self._expire_words(row.received_us)
+        self._expire_early(row.received_us)
         if row.kind is RowKind.START:
             is_takeover = row.carrier == FaultReason.TAKEOVER
             reason = FaultReason.TAKEOVER if is_takeover else FaultReason.RESTART
@@ -106,7 +109,7 @@ class SignalReader:
             # It may have counted before: what does not count is neither present nor silent.
             self.gaps.pop(pseudonym, None)
             self.post_only.pop(pseudonym, None)
-            self.words.pop(pseudonym, None)
+            self.early.pop(pseudonym, None)
             yield Goodbye(row.received_us, pseudonym)
 
     def take_over(self, other: "SignalReader", now_us: int) -> None:
@@ -125,7 +128,7 @@ class SignalReader:
             yield from self._read_envelope(pseudonym, row)
             return
         self.post_only.pop(pseudonym, None)
-        word = self.words.pop(pseudonym, None)
+        early = self.early.pop(pseudonym, None)
         if row.kind is RowKind.GOODBYE:
             self.gaps.pop(pseudonym, None)
             yield Goodbye(row.received_us, pseudonym)
@@ -143,8 +146,8 @@ class SignalReader:
                 _dated_name(row.prefix),
                 row.closed_us,
             )
-            if word is not None:
-                yield from self._read_early_word(pseudonym, word, row.received_us)
+            if early is not None:
+                yield from self._read_early(pseudonym, early, row.received_us)
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
@@ -183,7 +186,7 @@ class SignalReader:
         gap = self.gaps.get(pseudonym)
         is_post_only = pseudonym in self.post_only
         if gap is None and not is_post_only:
-            self._keep_word(pseudonym, row)
+            self._keep_early(pseudonym, row)
             return
         at_us = row.received_us
         readings = list(read_links(row))
@@ -191,30 +194,34 @@ class SignalReader:
         if (is_away or is_post_only) and _is_here(row.carrier, readings, at_us):
             yield from self._note_post(pseudonym, row.carrier, at_us)
         if gap is not None:
-            yield from report_gap(pseudonym, gap, Word(at_us, row.carrier, readings))
+            yield from report_gap(pseudonym, gap, EnvelopeReadings(at_us, row.carrier, readings))
 
-    def _keep_word(self, pseudonym: str, row: JournalRow) -> None:
+    def _keep_early(self, pseudonym: str, row: JournalRow) -> None:
         """Store an envelope sent without a session, as a loss may not be noticed yet."""
         if row.carrier in _BESIDE_SESSIONS:
             return
         since_us = row.received_us - _FRESH_US
-        earlier = self.words.pop(pseudonym, None)  # keeps the order
+        earlier = self.early.pop(pseudonym, None)  # keeps the order
         every = (*(earlier.readings if earlier else ()), *read_links(row))
         fresh = sorted((r for r in every if r.at_us >= since_us), key=_tells_nothing)
         if fresh:
-            self.words[pseudonym] = Word(row.received_us, row.carrier, fresh[:_WORD_READINGS])
+            self.early[pseudonym] = EnvelopeReadings(
+                row.received_us, row.carrier, fresh[:_MAX_READINGS]
+            )
 
-    def _read_early_word(self, pseudonym: str, word: Word, now_us: int) -> Iterator[VantageSignal]:
+    def _read_early(
+        self, pseudonym: str, early: EnvelopeReadings, now_us: int
+    ) -> Iterator[VantageSignal]:
         """Yield what an agent reported between its last heartbeat and its noticed loss.
 
         No margin is needed, because an agent uses another way only when its session has ended.
         """
         gap = self.gaps[pseudonym]
-        if word.at_us <= gap.since_us:
+        if early.at_us <= gap.since_us:
             return
-        yield from report_gap(pseudonym, gap, replace(word, at_us=now_us), margin_us=0)
-        if _is_here(word.carrier, word.readings, now_us):
-            yield from self._note_post(pseudonym, word.carrier, now_us)
+        yield from report_gap(pseudonym, gap, replace(early, at_us=now_us), margin_us=0)
+        if _is_here(early.carrier, early.readings, now_us):
+            yield from self._note_post(pseudonym, early.carrier, now_us)
 
     def _note_post(self, pseudonym: str, carrier: str, at_us: int) -> Iterator[VantageArrival]:
         """Note a fresh post; yield the arrival of an agent that was lost."""
@@ -225,9 +232,9 @@ class SignalReader:
             self._mark_returned(pseudonym, gap, at_us)
             yield VantageArrival(at_us, replace(gap.witness, carrier=carrier))
 
-    def _expire_words(self, now_us: int) -> None:
-        while self.words and now_us - next(iter(self.words.values())).at_us >= _FRESH_US:
-            del self.words[next(iter(self.words))]
+    def _expire_early(self, now_us: int) -> None:
+        while self.early and now_us - next(iter(self.early.values())).at_us >= _FRESH_US:
+            del self.early[next(iter(self.early))]
 
     def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield losses of agents that only posted and stopped."""
