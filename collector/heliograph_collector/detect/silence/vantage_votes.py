@@ -45,14 +45,10 @@ def _list_votes(vantages: Iterable[VantagePresence]) -> list[tuple[VantageRef, b
 
 
 def count_silent(
-    vantages: Iterable[VantagePresence],
-    *,
-    is_lower_bound: bool = True,
-    nat_votes: int = THRESHOLDS.nat_votes,
+    vantages: Iterable[VantagePresence], *, nat_votes: int = THRESHOLDS.nat_votes
 ) -> VotesByPlace:
     """Count the vantages' votes; silence is a hit."""
-    hits = ((s.witness, s.is_silent) for s in vantages)
-    return count_votes(hits, nat_votes, is_lower_bound=is_lower_bound)
+    return count_votes(((s.witness, s.is_silent) for s in vantages), nat_votes)
 
 
 def sum_silent(vantages: Iterable[VantagePresence]) -> VoteCount:
