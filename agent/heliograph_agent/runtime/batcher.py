@@ -13,16 +13,11 @@ from contextlib import suppress
 from typing import Protocol
 
 from heliograph.clock import Clock
-from heliograph.voice_code import ServiceState
 from heliograph_agent.runtime.offline_digest import OfflineDigests
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import StateError
 from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES
 
-EXPERIMENT = "digest"
-VERSION = 1
-MAX_DOUBLINGS = 6  # doublings of the span to fit a small envelope
-_STATE_CODE = {ServiceState.ANSWERS: 1, ServiceState.FAILS: 2, ServiceState.UNKNOWN: 0}
 PERIOD_S = 30.0
 BATCH_RESULTS = 200
 DIGEST_US = 600_000_000

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PERIOD = timedelta(days=7)
 MAX_SHOWN = 30  # rows of services in the table for people
-PROGRESS_STEP = 500  # measurements between two updates of the progress line
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

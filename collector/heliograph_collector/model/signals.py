@@ -161,7 +161,6 @@ class ServiceVote:
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss
 VantageSignal = PresenceSignal | Fault | OfflineReport  # of the presence of vantages
-Signal = VantageSignal | ServiceVote
 
 
 def sort_signals(signals: Iterable[VantageSignal]) -> list[VantageSignal]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from h2.connection import H2Connection
     from h2.events import Event
 
-ALPN = "h2"
 _READ = 16_384  # in one turn of the loop; 64 KiB of small frames would take h2 20 ms
 _USUAL_TABLE = 4_096  # RFC 9113 section 6.5.2
 _FRAME_BYTES = 16_384  # as above; no profile may announce more
