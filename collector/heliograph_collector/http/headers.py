@@ -1,6 +1,7 @@
 """Headers of all responses: browser policy, CORS, ETags and cache lifetimes."""
 
 import gzip
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -31,13 +32,31 @@ async def add_headers(request: web.Request, handler: Handler) -> web.StreamRespo
     response = await handler(request)
     if not response.prepared:
         apply_headers(request, response)
+        if response.compression:  # aiohttp alone would take "gzip;q=0" for a yes
+            coding = web.ContentCoding.gzip if accepts_gzip(request) else web.ContentCoding.identity
+            response.enable_compression(coding)
     return response
 
 
-def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
+def accepts_gzip(request: web.Request) -> bool:
+    """Return whether the reader takes gzip (RFC 9110, section 12.5.3)."""
+    weights: dict[str, str] = {}
+    for item in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = item.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "")
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return re.fullmatch(r"q=0(\.0*)?", weight) is None
+
+
+def apply_default_headers(response: web.StreamResponse) -> None:
+    """Set the headers that do not depend on the path."""
     for name, value in _DEFAULT_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
+
+
+def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
+    apply_default_headers(response)
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
     if path in _PUBLIC_PATHS and request.method in ("GET", "HEAD", "OPTIONS"):
@@ -139,8 +158,7 @@ def respond_prepared(
     if etag_matches(request, prepared_response.digest):
         return web.Response(status=304, headers=headers)
     body = prepared_response.body
-    accepted = request.headers.get("Accept-Encoding", "")
-    if "gzip" in accepted and "gzip;q=0" not in accepted.replace(" ", ""):
+    if accepts_gzip(request):
         body = prepared_response.gzipped
         headers["Content-Encoding"] = "gzip"
     return web.Response(

@@ -11,13 +11,17 @@ import resource
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 from heliograph.address import enclosing_network
+from heliograph_collector.http.headers import apply_default_headers
+from heliograph_collector.http.problem import Problem, build_response
 
 CHECK_INTERVAL_S = 5.0
 IDLE_ROUNDS = 4  # rounds between two requests, or until a request is complete
@@ -172,6 +176,34 @@ class _PacedConnection(asyncio.BufferedProtocol):
         self._handler.resume_writing()
 
 
+class _RequestHandler(RequestHandler):
+    """Answer what is no HTTP request with problem JSON.
+
+    aiohttp would answer with text that quotes the request, and name its own and Python's version.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        detail = (
+            f"The address and each header have at most {_HEADER_BYTES} bytes: ask for less at once."
+            if isinstance(exc, LineTooLong)
+            else "This is no request of HTTP/1.1 (RFC 9112): its first line or a header is wrong."
+        )
+        response = build_response(Problem(status, "Bad request", detail))
+        apply_default_headers(response)
+        response.force_close()
+        return response
+
+
 class OpenRequests:
     """Requests being answered; `close` ends them before their sources are closed.
 
@@ -216,20 +248,21 @@ async def open_http(
     """
     requests = OpenRequests()
     app.middlewares.insert(0, requests.track)
-    runner = web.AppRunner(
-        app,
-        keepalive_timeout=_KEEPALIVE_S,
-        access_log=None,  # it would contain addresses
-        handle_signals=False,
-        shutdown_timeout=_SHUTDOWN_S,
-        max_field_size=_HEADER_BYTES,
-        max_line_size=_HEADER_BYTES,
-    )
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     stack.push_async_callback(requests.close)
     stack.push_async_callback(runner.cleanup)
     assert runner.server is not None  # noqa: S101 - it is set up
-    guard = SlowClientGuard(runner.server)
+    make_handler = partial(
+        _RequestHandler,
+        runner.server,
+        loop=asyncio.get_running_loop(),
+        keepalive_timeout=_KEEPALIVE_S,
+        access_log=None,  # type: ignore[arg-type] # it would contain addresses
+        max_field_size=_HEADER_BYTES,
+        max_line_size=_HEADER_BYTES,
+    )
+    guard = SlowClientGuard(make_handler)
     server = await asyncio.get_running_loop().create_server(guard, host, port)
     stack.callback(server.close)
     return guard, int(server.sockets[0].getsockname()[1])

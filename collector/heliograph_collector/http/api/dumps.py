@@ -58,7 +58,7 @@ class DumpRoutes:
                 ),
             )
             response = respond_text(request, html, "text/html", max_age_s=_MAX_AGE_S)
-        response.headers["Vary"] = "Accept"
+        response.headers["Vary"] = "Accept, Accept-Encoding"
         return response
 
     async def index(self, request: web.Request) -> web.Response:
