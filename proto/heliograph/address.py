@@ -64,8 +64,13 @@ def split_endpoint(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ValueError(f"{address[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{address[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
+    if not re.fullmatch(r"[^\s/\[\]]+|\[[^\s/\[\]]+\]", host):
+        raise ValueError(f"{address[:64]!r} must be HOST:PORT alone, for example 127.0.0.1:7443")
+    if ":" in host and not host.startswith("["):
+        raise ValueError(
+            f"{address[:64]!r} needs brackets around an IPv6 address, and in a file quotes around "
+            'all of it: "[::1]:7443"'
+        )
     return host.strip("[]"), int(port)
 
 

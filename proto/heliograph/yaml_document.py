@@ -5,6 +5,7 @@ files are written by hand or come from strangers. The YAML library is loaded at 
 """
 
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_048_576  # assumed; the largest shipped document has 25 kB
 MAX_DEPTH = 16  # assumed; the deepest shipped document has 5
+_BARE_IPV6 = re.compile(rb"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]:\d")
 
 
 class YamlError(ValueError):
@@ -111,10 +113,17 @@ def parse_yaml(content: bytes, source: str) -> YamlEntry:
         return _DocumentParser(source, yaml.SafeLoader(content)).parse_document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlError(source, line, f"is not YAML: {error.problem}") from error
+        problem = f"is not YAML: {error.problem}{_suggest_quotes(content, line)}"
+        raise YamlError(source, line, problem) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = "is not YAML: it is no text in UTF-8, or has control characters"
         raise YamlError(source, 1, problem) from error
+
+
+def _suggest_quotes(content: bytes, line: int) -> str:
+    """Return the cure of a line with `[::1]:7443`, whose bracket begins a list; "" for others."""
+    has_address = any(map(_BARE_IPV6.search, content.splitlines()[line - 1 : line]))
+    return "; put quotes around an IPv6 address and its port" if has_address else ""
 
 
 _ParentContent: TypeAlias = "tuple[YamlEntry, ...] | dict[str, YamlEntry]"

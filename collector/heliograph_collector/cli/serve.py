@@ -57,7 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--roles",
         type=_parse_roles,
         metavar="ROLE[,ROLE]",
-        help="ingest or publish alone, or all without ingest, console or control (all)",
+        help="ingest, judge or publish alone, or all without ingest, console or control (all)",
     )
 
 

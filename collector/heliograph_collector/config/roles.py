@@ -12,6 +12,8 @@ STORE_ROLES = (JUDGE, "detect", PUBLISH, "jobs")  # they share the store of one 
 def check_roles(roles: Collection[str]) -> frozenset[str]:
     """Return the roles as a set. Raises ValueError with a sentence that has the cure."""
     wanted = frozenset(roles)
+    if not wanted:
+        raise ValueError("at least one is needed; without the key all run")
     if unknown := sorted(wanted.difference(ROLES)):
         raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
     if wanted in ({JUDGE}, {PUBLISH}):

@@ -118,6 +118,9 @@ class Config:
         return configured_file or self.data / "geo" / f"{name}.mmdb"
 
 
+_CONTACT = r"(mailto:[^\s@]+@|https://)[^\s@]+"
+
+
 class EntryReader(Protocol):
     """Parse the value of a key. Raises YamlError."""
 
@@ -134,11 +137,12 @@ class SettingsKey:
 
 
 def _parse_endpoint(entry: YamlEntry) -> str:
+    address = entry.parse_text()
     try:
-        split_endpoint(entry.parse_text())
+        split_endpoint(address)
     except ValueError as error:
         raise entry.error(str(error)) from None
-    return entry.parse_text()
+    return address
 
 
 def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
@@ -199,9 +203,10 @@ def _parse_relay(entry: YamlEntry) -> Entrance:
 
 
 def _parse_store_url(entry: YamlEntry) -> str:
-    if not entry.parse_text().startswith(("chdb:///", "clickhouse://", "clickhouses://")):
-        raise entry.error("must begin with chdb:///, clickhouse:// or clickhouses://")
-    return entry.parse_text()
+    url = entry.parse_text()
+    if not re.match(r"chdb:///[^?]|clickhouses?://[^/?]", url):
+        raise entry.error("must be chdb:///PATH, clickhouse://HOST:PORT or clickhouses://HOST:PORT")
+    return url
 
 
 def _parse_controls(entry: YamlEntry) -> tuple[str, ...]:
@@ -245,16 +250,33 @@ def _parse_source_url(entry: YamlEntry) -> str:
     )
 
 
+def _parse_public_url(entry: YamlEntry) -> str:
+    """Parse where readers find the pages: links are its end and a path of ours."""
+    url = entry.parse_text().removesuffix("/")
+    is_local = re.match(r"http://(127\.0\.0\.1|localhost|\[::1\])(?![^:/])", url)
+    if not (is_local or re.match(r"https://[^/\s]", url)) or re.search(r"[?#\s]", url):
+        raise entry.error(
+            "must be https://HOST of your pages, without ? or # (http:// on loopback alone)"
+        )
+    return url
+
+
 def _parse_contact(entry: YamlEntry) -> str:
-    if not re.fullmatch(r"(mailto:[^\s@]+@|https://)[^\s@]+", entry.parse_text()):
+    if not re.fullmatch(_CONTACT, entry.parse_text()):
         raise entry.error("must begin with mailto: or https://, like mailto:security@example.org")
     return entry.parse_text()
 
 
 def _parse_reader_contact(entry: YamlEntry) -> str:
     """Parse an address for readers; a plain e-mail address becomes a mailto: URI."""
-    is_plain = re.fullmatch(r"[^\s@:/]+@[^\s@:/]+", entry.parse_text())
-    return f"mailto:{entry.parse_text()}" if is_plain else _parse_contact(entry)
+    contact = entry.parse_text()
+    if re.fullmatch(r"[^\s@:/]+@[^\s@:/]+", contact):
+        return f"mailto:{contact}"
+    if not re.fullmatch(_CONTACT, contact):
+        raise entry.error(
+            "must be an e-mail address, like desk@example.org, or begin with https://"
+        )
+    return contact
 
 
 def _parse_name(entry: YamlEntry) -> str:
@@ -265,8 +287,9 @@ def _parse_name(entry: YamlEntry) -> str:
 
 
 def _parse_roles(entry: YamlEntry) -> frozenset[str]:
+    names = [item.parse_choice(ROLES) for item in entry.items()]
     try:
-        return check_roles([item.parse_choice(ROLES) for item in entry.items()])
+        return check_roles(names)
     except ValueError as error:
         raise entry.error(f"must be roles that work together: {error}") from None
 
@@ -305,7 +328,7 @@ SETTINGS_KEYS = (
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
     SettingsKey("control.visit_networks", "visit_networks", _parse_networks),
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
-    SettingsKey("feed.url", "public_url", _parse_source_url),
+    SettingsKey("feed.url", "public_url", _parse_public_url),
     SettingsKey("feed.security_contact", "security_contact", _parse_contact),
     SettingsKey("feed.license", "license", _choice(tuple(LICENSES))),
     SettingsKey("feed.operator", "operator", _parse_name),
