@@ -323,8 +323,12 @@ def _parse_hours(value: str) -> frozenset[int]:
 
 def country_code(value: str) -> str:
     """Parse an ISO 3166-1 alpha-2 code into capitals. Raises ValueError."""
+    from heliograph.regions import is_country
+
     if not re.fullmatch(r"[A-Za-z]{2}", value):
         raise ValueError("not two letters")
+    if not is_country(value.upper()):
+        raise AllowedValuesError("a country's code, ISO 3166-1, such as KZ, or GB for Britain")
     return value.upper()
 
 

@@ -1,4 +1,4 @@
-"""Look up the regions of each country by ISO 3166-2, and refuse free text.
+"""Look up countries by ISO 3166-1 and their regions by ISO 3166-2, and refuse free text.
 
 find_region("KZ", "kz-75") == "KZ-75"
 find_region("KZ", "KZ-ALA") == "KZ-75"  # a former code
@@ -11,6 +11,13 @@ from functools import cache, lru_cache
 from importlib.resources import files
 
 MAX_CODE = 6  # characters of the longest, such as KZ-ALA
+# The countries of ISO 3166-1 without a code in ISO 3166-2; and Kosovo, whose code is a user's own.
+_WITHOUT_REGIONS = frozenset({
+    "AI", "AQ", "AS", "AW", "AX", "BL", "BM", "BV", "CC", "CK", "CW", "CX", "EH", "FK", "FO", "GF",
+    "GG", "GI", "GP", "GS", "GU", "HK", "HM", "IM", "IO", "JE", "KY", "MF", "MO", "MP", "MQ", "MS",
+    "NC", "NF", "NU", "PF", "PM", "PN", "PR", "RE", "SJ", "SX", "TC", "TF", "TK", "VA", "VG", "VI",
+    "XK", "YT",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,11 @@ def find_region(country: str, claim: str) -> str:
         claim: A present or former code in any case, with its country or without.
     """
     return _find_code(country, claim) if 0 < len(claim) <= MAX_CODE else ""
+
+
+def is_country(code: str) -> bool:
+    """Return whether a code in capitals is a country's: others would be counted nowhere."""
+    return code in _load_table().codes or code in _WITHOUT_REGIONS
 
 
 def list_regions(country: str) -> Sequence[str]:

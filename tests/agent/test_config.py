@@ -62,6 +62,7 @@ MISTAKES = {
     "limits:\n  bytes_per_month: 12": r"line 2: limits\.bytes_per_month .*from 1000000",
     "limits:\n  battery_percent: 101": r"line 2: limits\.battery_percent .*from 0 to 100",
     "vantage:\n  country: KAZ": r"line 2: vantage\.country .*two letters",
+    "vantage:\n  country: UK": r"line 2: vantage\.country cannot be 'UK'; .*, or GB for Britain",
     "vantage:\n  region: KZ-LIE": r"line 2: vantage\.region cannot be 'KZ-LIE'; .*KZ-71, KZ-75",
     "vantage:\n  region: LOL": r"line 2: vantage\.region .*an ISO 3166-2 code like KZ-75",
     "vantage:\n  region: KZ-75\n  country: AD": r"vantage\.region .*KZ-75.* with .*AD-02, AD-03",

@@ -3,6 +3,7 @@
 import re
 import sys
 
+from heliograph.regions import is_country
 from heliograph.translation import translate as _
 
 MAX_QUESTIONS = 3
@@ -42,9 +43,11 @@ def ask_country() -> str:
     for _attempt in range(MAX_QUESTIONS):
         print(question, end="", flush=True)
         answer = _read_line()
-        if not answer or re.fullmatch(r"[a-z]{2}", answer):
+        if not answer or is_country(answer.upper()):
             return answer.upper()
-        print(_("That is not two letters."), file=sys.stderr)
+        is_code = re.fullmatch(r"[a-z]{2}", answer)
+        problem = _("No country has this code.") if is_code else _("That is not two letters.")
+        print(problem, file=sys.stderr)
     return ""
 
 

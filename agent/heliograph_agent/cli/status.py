@@ -113,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         "connected": is_running and last_status.get("connected", False),
         "running": is_running,
         "declared_country": _read_declared_country(state, args),
+        "plan_version": plan.version if plan else last_status.get("plan_version", 0),
         "newest_version": plan.newest_version if plan else "",
         "insecure_before": plan.insecure_before if plan else "",
         "joined": collector.endpoint,

@@ -154,7 +154,9 @@ def test_a_newer_version_that_the_signed_plan_names_is_told_with_how_to_update(
     plan = pb.Plan(version=3, newest_version=newest, insecure_before=insecure_before)
     plan.limits.concurrency = 1
     state.write(PLAN, pb.SignedPlan(plan=plan.SerializeToString()).SerializeToString())
-    said = shown(state, capsys).get("update", "")
+    lines = shown(state, capsys)
+    assert lines["plan"] == "version 3", "also before it has run for the first time"
+    said = lines.get("update", "")
     assert said.startswith(beginning)
     assert bool(said) is bool(beginning)
 
