@@ -103,8 +103,11 @@ def list_files(paths: Iterable[Path]) -> Iterator[Path | Complaint]:
     """List the files of `paths` and of their directories."""
     for path in paths:
         if path.is_dir():
-            file_paths = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
-            yield from (p for p in file_paths if p.is_file() and not p.is_symlink())
+            named = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
+            file_paths = [p for p in named if p.is_file() and not p.is_symlink()]
+            yield from file_paths
+            if not file_paths:
+                yield Complaint(path, 0, f"it has no file ending in {', '.join(SUFFIXES)}")
         elif path.is_file():
             yield path
         else:

@@ -110,6 +110,14 @@ def test_import_names_broken_lines_and_reads_the_rest(tmp_path: Path, run: Run) 
     assert "not known here" in "\n".join(said)
 
 
+def test_import_complains_of_a_folder_from_which_nothing_is_read(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "measurements.tar").write_bytes(b"")
+    code, rows, complaints = run(str(tmp_path))
+    assert (code, rows) == (1, [])
+    (complaint,) = complaints
+    assert f"{tmp_path}: it has no file ending in .json, .jsonl, .json.gz" in complaint
+
+
 def test_import_complains_once_of_each_unreadable_file(tmp_path: Path, run: Run) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "empty.json").write_bytes(b"")
