@@ -319,7 +319,8 @@ async def test_only_what_is_listed_is_given(tmp_path: Path, name: str) -> None:
     (tmp_path / "index.json.new").write_text("{}")
     (tmp_path / "cells-2022-01-06.parquet").write_text("half")
     async with open_site(World().feed(dumps=tmp_path)) as client:
-        await client.problem(f"/dumps/{name}", 404)
+        refusal = await client.problem(f"/dumps/{name}", 404)
+        assert "/dumps/index.json lists them" in refusal["detail"]
 
 
 async def test_without_files_the_list_is_empty() -> None:

@@ -14,6 +14,7 @@ from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.pages.structured_data import describe_dataset
+from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import DumpFile, DumpFileDocument, DumpsDocument
@@ -88,7 +89,12 @@ class DumpRoutes:
         folder = self._feed.site.dumps
         names = {file.name for file in (await self._read_index()).files}
         if folder is None or name not in names:
-            raise web.HTTPNotFound
+            raise Problem(
+                404,
+                "No such file",
+                "There is no file of this name; /dumps/index.json lists them. A day has none until "
+                "half an hour after its end, nor where too few measured.",
+            )
         headers = {"Content-Type": MEDIA, "Cache-Control": f"public, max-age={_MAX_AGE_S}"}
         return web.FileResponse(folder / name, headers=headers)
 

@@ -89,7 +89,8 @@ def _check_region(values: Mapping[str, object]) -> None:
 def _unknown_parameter(name: str, by_name: Mapping[str, Parameter[object]]) -> Problem:
     allowed = ", ".join(sorted(by_name)) or "no parameters at all"
     detail = f"There is no parameter {_clip_value(name)} here; use {allowed}."
-    return Problem(400, "Unknown parameter", detail, parameter=_clip_value(name), allowed=allowed)
+    bare_name = _clip_value(name)[1:-1]  # without quotes, as those of known parameters
+    return Problem(400, "Unknown parameter", detail, parameter=bare_name, allowed=allowed)
 
 
 def _refuse_value(name: str, problem: str, allowed: str) -> Problem:

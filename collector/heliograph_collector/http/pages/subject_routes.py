@@ -316,6 +316,7 @@ _OTHER_PATHS = (
     (re.compile(r"/(?:networks?|asn?)/(?:AS)?([0-9]{1,10})/?", re.IGNORECASE), "/networks/AS{0}"),
     (re.compile(r"/incidents?/([A-Za-z0-9_-]{1,64})/?"), "/incidents/{0}"),
     (re.compile(r"/(incidents|search|about|methodology)/"), "/{0}"),
+    (re.compile(r"/dumps?"), "/dumps/"),
     (re.compile(r"/(?:countries|country|networks|services)/?"), "/search"),
 )
 

@@ -69,8 +69,9 @@ def test_bad_values_are_refused_by_name(name: str, text: str) -> None:
     [([("contry", "KZ")], "asn, bin, country"), ([("country", "KZ"), ("country", "IR")], "twice")],
 )
 def test_unknown_or_repeated_parameter_is_refused(query: list[tuple[str, str]], says: str) -> None:
-    with pytest.raises(Problem, match=says):
+    with pytest.raises(Problem, match=says) as refused:
         parameters.parse(MultiDict(query), TIMELINE_PARAMETERS)
+    assert refused.value.document.parameter == query[0][0]
 
 
 @given(st.sampled_from([p.name for p in TIMELINE_PARAMETERS]), st.text(max_size=40))

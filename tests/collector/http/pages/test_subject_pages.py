@@ -96,6 +96,7 @@ async def test_whole_country_dark_is_on_the_page_of_each_of_its_networks(serve: 
     [
         ("/country/kz", 308, "/countries/kz"),
         ("/country/KZ/?lang=ru", 308, "/countries/KZ?lang=ru"),
+        ("/dumps", 308, "/dumps/"),
         ("/networks/9198", 308, "/networks/AS9198"),
         ("/asn/9198", 308, "/networks/AS9198"),
         ("/service/Telegram/", 308, "/services/Telegram"),
