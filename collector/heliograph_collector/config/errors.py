@@ -2,8 +2,8 @@
 
 _TAKEN_PORTS = {
     "grpc": (
-        "{address} cannot be listened on, it is probably taken: "
-        "stop what listens there, or say --grpc HOST:PORT."
+        "{address} cannot be listened on: it is taken, or no address of this machine, or a port "
+        "below 1024 without the right to it. Free it, or say --grpc HOST:PORT."
     ),
     "http": (
         "{address} cannot be listened on ({reason}): "

@@ -30,7 +30,10 @@ def read_secret(receiver: Receiver) -> str:
         with receiver.secret_file.open(encoding="utf-8") as stream:
             content = stream.read(MAX_SECRET_CHARS + 1).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotServeError(f"{source} cannot be read ({type(error).__name__}).") from None
+        reason = _describe_reading(error)
+        raise CannotServeError(
+            f"{source} cannot be read ({reason}): name a file that this user may read."
+        ) from None
     if (
         not content
         or len(content) > MAX_SECRET_CHARS
@@ -142,13 +145,18 @@ def _parse_asn(value: str) -> int:
     return int(digits)
 
 
+def _describe_reading(error: OSError | UnicodeDecodeError) -> str:
+    """Describe why a file cannot be read; the text of an error may quote the file."""
+    return str(error.strerror) if isinstance(error, OSError) else "it is no text in UTF-8"
+
+
 def _read_file(file: Path, max_chars: int, key: str) -> str:
     try:
         with file.open(encoding="utf-8") as stream:
             content = stream.read(max_chars + 1)
     except (OSError, UnicodeDecodeError) as error:
-        kind = type(error).__name__  # the text of an error may quote the file
-        raise CannotServeError(f"{file} cannot be read ({kind}): correct {key}.") from None
+        reason = _describe_reading(error)
+        raise CannotServeError(f"{file} cannot be read ({reason}): correct {key}.") from None
     if len(content) > max_chars:
         raise CannotServeError(f"{file} is longer than {max_chars} characters: correct {key}.")
     return content

@@ -122,7 +122,7 @@ def test_alerts_command_lists_and_refuses(
     assert main(["alerts", "test", "nobody", *place]) == 1
     assert "newsroom, night, phone" in capsys.readouterr().err
     assert main(["alerts", "test", "newsroom", *place]) == 1
-    assert "cannot be read" in capsys.readouterr().err
+    assert "cannot be read (No such file or directory): name a file" in capsys.readouterr().err
     assert main(["alerts", "secret", *place]) == 0
     made = capsys.readouterr().out
     assert made.startswith("whsec_")
