@@ -32,7 +32,9 @@ from statistics import median
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.other_services import weigh_test
-from heliograph_collector.detect.sparse.past_rows import confirm_against_past, select_rows
+from heliograph_collector.detect.sparse.joint_blocks import find_joint_runs
+from heliograph_collector.detect.sparse.past_rows import PastRows, confirm_against_past, select_rows
+from heliograph_collector.detect.sparse.rounds import find_repeated_failures, sort_rows
 from heliograph_collector.detect.sparse.runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
@@ -167,14 +169,21 @@ def detect_sparse(
     by_service = group_by_service(votes)
     all_votes = (*others, *(vote for own in by_service.values() for vote in own))
     recent = _RecentTests(all_votes)
-    runs = find_runs(all_votes)
+    repeated = find_repeated_failures(all_votes)
+    counted = [vote for vote in all_votes if vote not in repeated]
+    runs, joint_runs = find_runs(counted), find_joint_runs(counted)
     incidents: list[Incident] = []
     for service, service_votes in by_service.items():
-        own = _drop_constant(service_votes)
+        own = _drop_constant([vote for vote in service_votes if vote not in repeated])
+        blocks: list[Incident] = []
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
             blocks = _detect_service(own, elsewhere.get(service, ()), recent)
-            dated = [confirm_against_past(_date_incident(block, own), own) for block in blocks]
-            incidents += add_runs(_join_onsets(dated), runs.get(service, ()))
+        by_country = _group_by_country((*service_votes, *elsewhere.get(service, ())))
+        dated = [
+            confirm_against_past(_date_incident(block, own), own, by_country) for block in blocks
+        ]
+        merged = add_runs(_join_onsets(dated), runs.get(service, ()))
+        incidents += add_runs(merged, joint_runs.get(service, ()))
     return incidents
 
 
@@ -206,6 +215,14 @@ def group_by_service(votes: Iterable[ServiceVote]) -> dict[str, list[ServiceVote
     for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
         by_service[vote.service].append(vote)
     return by_service
+
+
+def _group_by_country(votes: Iterable[ServiceVote]) -> dict[str, PastRows]:
+    """Group the rows of one service by country."""
+    by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+    for vote in sort_rows(votes):
+        by_country[vote.witness.place.country].append(vote)
+    return {country: PastRows(own) for country, own in by_country.items()}
 
 
 def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:

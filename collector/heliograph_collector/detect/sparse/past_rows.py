@@ -9,11 +9,15 @@ did, eight; where a third did, 13; where there were none, 14.
 The past are the thirty days before, without those on which most failed. Its failures and successes
 are added to one and nine, and the failures that come have a beta-binomial distribution: a short
 past does not tell well what is usual.
+
+Nor is it confirmed while the service fails more than in the month before in two other countries.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.stats.tails import beta_binomial_tail
@@ -29,15 +33,23 @@ _PRIOR = VoteCount(10, 1)
 _MOST_USUAL = 0.4  # so that a service that often fails can be blocked at all
 _CHANCE = 2e-6
 _MOST_ROWS = 100  # of a block that are compared: more rows add nothing
+_BEFORE_US = 3 * HOUR_US  # before an onset, from which rows elsewhere count
+_RISING_SHARE = 0.2  # of the rows of each of these countries fail …
+_RISING_CHANCE = 0.01  # … and their month before explains it with this probability at most
 _CONFIDENCE = 0.3  # while it may be chance
 
 
-def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> Incident:
+def confirm_against_past(
+    incident: Incident,
+    votes: Sequence[ServiceVote],
+    by_country: Mapping[str, "PastRows"] | None = None,
+) -> Incident:
     """Confirm an incident once its failures are no chance, or keep it suspected.
 
     Args:
         incident: A block, with the bracket of its onset.
         votes: All votes on its service, in order of time.
+        by_country: The votes on its service in all countries.
     """
     if incident.confirmed_us is None:
         return incident
@@ -50,11 +62,29 @@ def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> In
         count.add(VoteCount(1, vote.standing in FAILING_VALUES))
         if count.votes > _MOST_ROWS:
             break
-        if is_no_chance(past, count):
-            hour_us = (vote.at_us // HOUR_US + 1) * HOUR_US
-            return replace(incident, confirmed_us=max(incident.confirmed_us, hour_us))
+        hour_us = (vote.at_us // HOUR_US + 1) * HOUR_US
+        now_us = max(incident.confirmed_us, hour_us)
+        if is_no_chance(past, count) and not _fails_elsewhere(incident, by_country or {}, now_us):
+            return replace(incident, confirmed_us=now_us)
     state = IncidentState.SUSPECTED if incident.closed_us is None else IncidentState.WITHDRAWN
     return replace(incident, confirmed_us=None, state=state, confidence=_CONFIDENCE)
+
+
+def _fails_elsewhere(incident: Incident, by_country: Mapping[str, "PastRows"], now_us: int) -> bool:
+    """Return whether a service fails more than before in two other countries.
+
+    It is down then, or a new release of the tester fails everywhere, in one country first.
+    """
+    since_us = incident.started.latest_us - _BEFORE_US
+    past, count = VoteCount(), VoteCount()
+    rising = 0
+    for country, rows in by_country.items():
+        own = rows.count_between(since_us, now_us)
+        if country != incident.scope.country and own.share >= _RISING_SHARE:
+            rising += 1
+            count.add(own)
+            past.add(rows.count_between(since_us - _PAST_US, since_us))
+    return rising >= THRESHOLDS.elsewhere and is_no_chance(past, count, _RISING_CHANCE)
 
 
 def select_rows(incident: Incident, votes: Iterable[ServiceVote]) -> list[ServiceVote]:
@@ -62,9 +92,13 @@ def select_rows(incident: Incident, votes: Iterable[ServiceVote]) -> list[Servic
     return [
         vote
         for vote in votes
-        if (vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES)
-        and is_in_cells(vote.witness.place, incident.parts)
+        if shows_service(vote) and is_in_cells(vote.witness.place, incident.parts)
     ]
+
+
+def shows_service(vote: ServiceVote) -> bool:
+    """Return whether a vote tells that its service worked or failed."""
+    return vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
 
 
 def _count_past(past: Iterable[ServiceVote]) -> VoteCount:
@@ -89,3 +123,19 @@ def is_no_chance(past: VoteCount, block: VoteCount, chance: float = _CHANCE) -> 
     rows = past.votes + _PRIOR.votes
     mean = min((past.hits + _PRIOR.hits) / rows, _MOST_USUAL)
     return beta_binomial_tail(int(block.hits), int(block.votes), mean, 1 / (1 + rows)) <= chance
+
+
+class PastRows:
+    """The rows of a cell in order of time, which can be counted."""
+
+    def __init__(self, votes: Sequence[ServiceVote]) -> None:
+        self.votes = votes
+        self._times_us = [vote.at_us for vote in votes]
+        failures = (vote.standing in FAILING_VALUES for vote in votes)
+        self._failures = [0, *accumulate(failures)]  # before each row
+
+    def count_between(self, since_us: int, until_us: int) -> VoteCount:
+        """Count the rows of [since, until)."""
+        first = bisect_left(self._times_us, since_us)
+        end = max(first, bisect_left(self._times_us, until_us))
+        return VoteCount(end - first, self._failures[end] - self._failures[first])

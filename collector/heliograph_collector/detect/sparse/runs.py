@@ -29,18 +29,15 @@ after 6.6 h.
 """
 
 import math
-from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.evidence import dominant_cause
 from heliograph_collector.detect.sparse.other_rows import Cell, OtherRows
-from heliograph_collector.detect.sparse.past_rows import is_no_chance
-from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.detect.sparse.past_rows import PastRows, is_no_chance, shows_service
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -49,7 +46,7 @@ from heliograph_collector.incidents.incident import (
     incident_id,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.signals import ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
@@ -116,7 +113,7 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     Args:
         votes: The votes on all services, which compare with each other.
     """
-    judged = sorted(filter(_is_known, votes), key=attrgetter("at_us", "witness.nym"))
+    judged = sorted(filter(shows_service, votes), key=attrgetter("at_us", "witness.nym"))
     cells: defaultdict[Cell, list[ServiceVote]] = defaultdict(list)
     for vote in judged:
         cells[_cell(vote)].append(vote)
@@ -125,7 +122,7 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     needed = _NEEDED_NATS + math.log(max(1, len(tested)))
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
-        runs[cell[0]] += _CellRuns(cell, needed, OtherRows(cell, judged), _Past(own)).list_runs()
+        runs[cell[0]] += _CellRuns(cell, needed, OtherRows(cell, judged), PastRows(own)).list_runs()
     return runs
 
 
@@ -192,7 +189,7 @@ class _CellRuns:
     cell: Cell
     needed: float
     context: OtherRows
-    past: "_Past"
+    past: PastRows
     lengths: deque[tuple[int, int]] = field(default_factory=deque)  # end and voters of past runs
     follows: deque[tuple[int, bool]] = field(default_factory=deque)  # whether it failed after one
     failures: list[ServiceVote] = field(default_factory=list)  # of the run, one of each voter
@@ -330,26 +327,6 @@ class _CellRuns:
         self.voters = set()
         self.nats = 0.0
         self.confirmed_us = None
-
-
-class _Past:
-    """The rows of a cell in order of time, which can be counted."""
-
-    def __init__(self, votes: Sequence[ServiceVote]) -> None:
-        self.votes = votes
-        self._times_us = [vote.at_us for vote in votes]
-        failures = (vote.standing in FAILING_VALUES for vote in votes)
-        self._failures = [0, *accumulate(failures)]  # before each row
-
-    def count_between(self, since_us: int, until_us: int) -> VoteCount:
-        """Count the rows of [since, until)."""
-        first = bisect_left(self._times_us, since_us)
-        end = max(first, bisect_left(self._times_us, until_us))
-        return VoteCount(end - first, self._failures[end] - self._failures[first])
-
-
-def _is_known(vote: ServiceVote) -> bool:
-    return vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
 
 
 def _cell(vote: ServiceVote) -> Cell:
