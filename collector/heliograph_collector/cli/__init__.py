@@ -282,7 +282,8 @@ def find_public_endpoint(config: "Config", requested: str | None) -> str:
     from heliograph_collector.config.endpoint_file import read_endpoint
 
     address = requested or config.endpoint or read_endpoint(config.data, "grpc") or config.grpc
-    if split_endpoint(address)[0] in WILDCARD_HOSTS:
+    host, port = split_endpoint(address)
+    if host in WILDCARD_HOSTS or port == 0:
         raise CommandError(
             f"agents cannot dial {address}: say --endpoint HOST:PORT, or set the key endpoint."
         )

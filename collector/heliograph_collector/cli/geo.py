@@ -33,7 +33,10 @@ def install_archive(archive: Path, folder: Path) -> str:
             }
             return _install_members(tar, members, folder, archive)
     except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise GeoDataError(f"{archive} cannot be read as a .tgz archive: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise GeoDataError(
+            f"{archive} cannot be read as a .tgz archive ({reason}): name one that `npm pack` made."
+        ) from error
     except (ValueError, IndexError, OverflowError, csv.Error) as error:
         raise GeoDataError(f"{archive} is damaged: {error}.") from error
 

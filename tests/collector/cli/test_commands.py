@@ -93,9 +93,11 @@ def test_invite_needs_a_public_endpoint_or_a_running_collector(
 ) -> None:
     file = tmp_path / "c.yml"
     file.write_text("grpc: 0.0.0.0:7443\n")
-    ran = run("invite", "--config", str(file))
-    assert ran.code == 1
-    assert "--endpoint HOST:PORT" in ran.err
+    for nowhere in ((), ("--endpoint", "a.example:0")):
+        ran = run("invite", "--config", str(file), *nowhere)
+        assert (ran.code, ran.out) == (1, "")
+        assert "agents cannot dial" in ran.err
+        assert "--endpoint HOST:PORT" in ran.err
     assert run("invite", "--config", str(file), "--endpoint", "a.example:1").code == 0
     (tmp_path / "data" / "serving.json").write_text('{"grpc": "127.0.0.1:4711"}')
     assert decoded(run("invite").out).endpoint == "127.0.0.1:4711"

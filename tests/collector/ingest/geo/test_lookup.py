@@ -165,7 +165,10 @@ def test_missing_or_damaged_names_are_none(tmp_path: Path, content: bytes | None
             ({"asn-ipv4-num.csv": damaged, "asn-ipv6-num.csv": b""}, "is damaged")
             for damaged in (b"9,5,1\n", b"a,b\n", b"1,2\n", b"1,99999999999,3\n")
         ),
-        ({}, r"cannot be read as a \.tgz"),
+        (
+            {},
+            r"cannot be read as a \.tgz archive \(not a gzip file\): name one that `npm pack` made",
+        ),
     ],
 )
 def test_install_refuses_useless_archive(
