@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.own_breaks import drop_own_breaks
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_carriers import list_lost_carriers
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
@@ -82,7 +83,8 @@ def weigh_evidence(
         since_us: What an earlier silence since then told of power counts too, where power comes and
             goes; 0 if only the last silence counts.
     """
-    members = [s for s in silenced if is_established(s.witness, now_us, limits)]
+    established = [s for s in silenced if is_established(s.witness, now_us, limits)]
+    members = drop_own_breaks(established, now_us, limits.votes)
     testimony = [
         Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
