@@ -5,6 +5,10 @@ nothing tells the two apart until machines are back. But laptops and phones that
 way say at each change whether they run on mains or on their batteries. Where those of these regions
 that were on mains go to their batteries with the lines, the power failed. Where all stay on mains,
 it did not, and the lines are cut. Machines without a battery, or that do not know, say nothing.
+
+That a machine says no change is a sign only where it has said one before: others may tell of their
+power as a session begins, and no more. It is none of a line, since where power goes by districts
+those that stay are those that have it; nor of a data center, which has power of its own.
 """
 
 from collections import defaultdict
@@ -21,6 +25,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 # Assumed, both: a district may keep its power, and people pull plugs.
 _FAILED_SHARE = 0.8  # of those on mains, who go to their batteries where the power fails
 _WORKS_SHARE = 0.1  # of the same, where it does not
+_OWN_POWER = ("fixed", "hosting")  # accesses of machines that have power while they are here
 _EARLY_US = 2 * MINUTE_US  # before the first silence: a line may live on a small battery; assumed
 
 
@@ -52,12 +57,21 @@ def view_mains(
         and max(v.since_us, v.back_us) < before_us
         and (v.on_battery is False or (v.on_battery and v.battery_us >= before_us))
     ]
-    count = count_hits(witnesses, [bool(v.on_battery) for v in witnesses])
-    if count.votes < THRESHOLDS.votes:
-        return MainsView.UNKNOWN
-    if count.share >= _FAILED_SHARE:
+    share = _share_on_battery(witnesses)
+    if share is not None and share >= _FAILED_SHARE:
         return MainsView.FAILED
-    return MainsView.WORKS if count.share <= _WORKS_SHARE else MainsView.UNKNOWN
+    share = _share_on_battery(
+        [v for v in witnesses if v.tells_power and v.place.access not in _OWN_POWER]
+    )
+    if share is not None and share <= _WORKS_SHARE:
+        return MainsView.WORKS
+    return MainsView.UNKNOWN
+
+
+def _share_on_battery(witnesses: Sequence[VantagePresence]) -> float | None:
+    """Return the share of witnesses on battery, None if they are too few."""
+    count = count_hits(witnesses, [bool(v.on_battery) for v in witnesses])
+    return count.share if count.votes >= THRESHOLDS.votes else None
 
 
 def _list_dark_regions(

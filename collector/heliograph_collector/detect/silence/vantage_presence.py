@@ -65,6 +65,7 @@ class VantagePresence:
     report: OfflineReport | None = None  # the latest, which may come before its loss is noticed
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
+    tells_power: bool = False  # it said, while it was here, that it went to or from its battery
     lost_on_battery: bool = False  # it went to its battery before its loss
     rebooted: bool = False  # its machine began in its last silence …
     ran_alone: bool = False  # … and ran for an hour before it was back
@@ -303,6 +304,7 @@ class VantagePresence:
     def note_power(self, on_battery: bool | None, at_us: int) -> None:
         if on_battery is None:
             return
+        self.tells_power |= self.is_live and on_battery is not self.on_battery
         if not on_battery:
             self.battery_us = 0
         elif self.on_battery is False:

@@ -55,3 +55,27 @@ def test_phones_of_another_region_show_nothing() -> None:
     signals += drop(LINES, ONSET, rng)
     (incident,) = detect_silence(signals, at(ONSET + 300)).incidents
     assert incident.held == (HoldReason.POWER,)
+
+
+def test_lines_that_stay_show_only_the_power_of_their_own_districts() -> None:
+    """Power goes by districts: two thirds of the lines fall, and the others are on mains."""
+    rng = Random(3)
+    home = country("KZ", ("ALA", "AST", "VOS", "KAR"), each=6)
+    lines = [v for v in home if v.place.access == "fixed" and v.place.region != "KAR"]
+    staying = lines[::3]
+    signals = live(home + world(), rng, ONSET / 3_600, churn=0)
+    signals += _tell(staying, ONSET - 3_300, rng, on_battery=True)
+    signals += _tell(staying, ONSET - 3_000, rng, on_battery=False)
+    signals += drop([line for line in lines if line not in staying], ONSET, rng)
+    (incident,) = detect_silence(signals, at(ONSET + 300)).incidents
+    assert incident.held == (HoldReason.POWER,)
+
+
+def test_phones_that_have_never_told_a_change_show_no_power() -> None:
+    """They told of their power as their sessions began: an agent of others may say no more."""
+    rng = Random(4)
+    signals = live([v for v in HOME + world() if v not in NEAR], rng, ONSET / 3_600, churn=0)
+    signals += _tell(NEAR, 0, rng, on_battery=False)
+    signals += drop(LINES, ONSET, rng)
+    (incident,) = detect_silence(signals, at(ONSET + 300)).incidents
+    assert incident.held == (HoldReason.POWER,)
