@@ -28,7 +28,7 @@ from heliograph_collector.detect.state_handover import (
     StateReader,
     adopt_state,
 )
-from heliograph_collector.fleet.server_seal import SealError, seal, unseal
+from heliograph_collector.fleet.server_seal import UnsealError, seal, unseal
 from heliograph_collector.http.dump_writer import adopt_revisions, read_revisions
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
@@ -71,7 +71,7 @@ class SealedValue:
         self.part_count = 0  # that this leader has stored
 
     async def take_over(self) -> tuple[bytes, bytes] | None:
-        """Return label and content of the leader before, if any. Raises SealError too."""
+        """Return label and content of the leader before, if any. Raises UnsealError too."""
         stored = await self._value.take_over()
         return None if stored is None else await asyncio.to_thread(self._open, stored)
 
@@ -160,7 +160,7 @@ class DetectorHandover:
                 return
             label, content = stored
             state = await asyncio.to_thread(adopt_state, self._data, label, content)
-        except (SealError, StateHandoverError, OSError) as error:
+        except (UnsealError, StateHandoverError, OSError) as error:
             log.warning(
                 "What the last leader's detectors had learned cannot be used (%s): they read "
                 "presence from the journal, as far back as it is kept.",
@@ -260,7 +260,7 @@ class FileHandover:
             stored = await self._value.take_over()
             if stored is not None:
                 await asyncio.to_thread(self._adopt, stored[1])
-        except (SealError, OSError, ValueError) as error:
+        except (UnsealError, OSError, ValueError) as error:
             log.warning("%s, as the last leader had it, cannot be used (%s).", self.subject, error)
 
     async def store_news(self) -> None:

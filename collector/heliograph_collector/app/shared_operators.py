@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from heliograph.durable_file import replace_file
 from heliograph_collector.fleet.operator_file import FILE_NAME, OperatorFile
 from heliograph_collector.fleet.operators import OperatorsError
-from heliograph_collector.fleet.server_seal import SealError, seal, unseal
+from heliograph_collector.fleet.server_seal import UnsealError, seal, unseal
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _unseal_operators(secret: bytes, sealed: bytes) -> bytes:
     """Decrypt the users. Raises OperatorsError."""
     try:
         return unseal(secret, _PURPOSE, sealed)
-    except SealError:
+    except UnsealError:
         raise OperatorsError(
             "the users of the console on the journal's servers do not open with keys/secret.key: "
             "copy the folder keys of the collector that leads"

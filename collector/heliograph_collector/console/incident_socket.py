@@ -111,7 +111,7 @@ class CommandServer:
 
 
 class NoReplyError(Exception):
-    """A collector runs and does not answer; str() says so of it, and what to do."""
+    """A collector runs and does not answer; the message names it, and the cure."""
 
 
 async def send_request(data: Path, request: EntryRequest) -> EntryReply:

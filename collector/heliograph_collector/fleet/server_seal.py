@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _NONCE_BYTES = 12
 
 
-class SealError(Exception):
+class UnsealError(Exception):
     """A value does not open: it was changed, or it is of other keys."""
 
 
@@ -30,14 +30,14 @@ def seal(secret: bytes, purpose: bytes, content: bytes, name: bytes = b"") -> by
 
 
 def unseal(secret: bytes, purpose: bytes, sealed: bytes, name: bytes = b"") -> bytes:
-    """Decrypt content. Raises SealError."""
+    """Decrypt content. Raises UnsealError."""
     from cryptography.exceptions import InvalidTag
 
     nonce = sealed[:_NONCE_BYTES]
     try:
         return _derive_cipher(secret, purpose).decrypt(nonce, sealed[_NONCE_BYTES:], purpose + name)
     except (InvalidTag, ValueError):
-        raise SealError("it does not open with keys/secret.key") from None
+        raise UnsealError("it does not open with keys/secret.key") from None
 
 
 @cache

@@ -263,7 +263,7 @@ class IncidentSource(Protocol):
         ...
 
 
-class GapSource(Protocol):
+class BlindTimeSource(Protocol):
     clock: Clock
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
@@ -271,7 +271,7 @@ class GapSource(Protocol):
         ...
 
 
-class PresentSource(GapSource, Protocol):
+class PresentSource(BlindTimeSource, Protocol):
     """The agents that are connected now."""
 
     def links(self) -> Sequence[LinkCount]: ...

@@ -6,9 +6,9 @@ way say at each change whether they run on mains or on their batteries. Where th
 that were on mains go to their batteries with the lines, the power failed. Where all stay on mains,
 it did not, and the lines are cut. Machines without a battery, or that do not know, say nothing.
 
-That a machine says no change is a sign only where it has said one before: others may tell of their
-power as a session begins, and no more. It is none of a line, since where power goes by districts
-those that stay are those that have it; nor of a data center, which has power of its own.
+That a machine reports no change counts only if it has reported one before: others may report their
+power as a session begins, and no more. Lines that stay do not count, since where power goes by
+districts they are those that have it; nor do data centers, which have their own generators.
 """
 
 from collections import defaultdict

@@ -3,7 +3,7 @@
 Theory of operation. An outage of hours has people in its cells whom it did not take, as phones
 beside lines without power. Their links break as on any day. Such a one was here when the others
 fell, is silent for minutes, and is back while they stay silent: whatever keeps them away did not
-do that. It tells of its own link, and a few of them would outvote those that the outage took.
+do that. What it measured is about its own link, and a few of them would outvote the others.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Rounds of tests: what one run of a tester's program writes, in rows that name no host.
 
 A round is the rows of one network with less than ten minutes between them. OONI gives each test of
-a run a report of its own, so one host that fails everything looks like as many voters as there are
-rows: one with a broken resolver, behind a login page or an office's filter. Tested each hour, it
+a run a separate report, so the rows of one host that fails everything would count as those of many
+hosts: one with a broken resolver, behind a login page or an office's filter. Tested each hour, it
 alone would block each service of a country by its fifth round, at night when nobody else tests.
 
 So a round in which nearly all of four services or more fail counts once a day in its network, until

@@ -13,7 +13,7 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse
 from heliograph_collector.http.api.status import format_total
-from heliograph_collector.http.backend import GapSource, SiteSource
+from heliograph_collector.http.backend import BlindTimeSource, SiteSource
 from heliograph_collector.http.headers import respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.problem import bad_parameter
@@ -35,7 +35,7 @@ TOO_FEW = "too_few_vantages"  # it begins when one vantage leaves, and ends when
 _BY_FEW = (TOO_FEW, "common_mode")  # the latter begins when three fall silent (Thresholds.burst)
 
 
-class CoverageSource(GapSource, SiteSource, Protocol):
+class CoverageSource(BlindTimeSource, SiteSource, Protocol):
     """The gaps, and the license of them."""
 
 

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
-from heliograph_collector.http.backend import CellSource, GapSource
+from heliograph_collector.http.backend import BlindTimeSource, CellSource
 from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
@@ -63,7 +63,7 @@ _ASKED_US = HOUR_US  # bars are kept so long after the last reader; assumed
 AXES = (Axis.SERVICE, Axis.NETWORK, Axis.REGION)
 
 
-class DaySource(CellSource, GapSource, Protocol):
+class DaySource(CellSource, BlindTimeSource, Protocol):
     """The cells of a day, and its gaps."""
 
 
