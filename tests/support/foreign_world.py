@@ -54,6 +54,7 @@ class Person:
     prefix: str
     enrolled: float
     entrance: str = "main"
+    edition: str = ""  # of its agent
     downs: list[Down] = field(default_factory=list)
 
 
@@ -182,7 +183,7 @@ def clock(second: float) -> float:
 def _arrive(person: Person, at: float, more: dict[str, object] | None = None) -> dict[str, object]:
     where = {"country": person.country, "region": person.region, "asn": person.asn}
     line = {"access": person.access, "prefix": person.prefix, "enrolled": clock(person.enrolled)}
-    way = {"transport": "session", "entrance": person.entrance}
+    way = {"transport": "session", "entrance": person.entrance, "edition": person.edition}
     return (
         {"kind": "arrival", "at": clock(at), "vantage": person.name}
         | where

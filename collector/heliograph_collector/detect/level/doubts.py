@@ -13,8 +13,8 @@ from heliograph_collector.detect.level.part_contrast import falls_with_others
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.evasion import doubts_fall
+from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
 from heliograph_collector.detect.silence.merging import is_one_line
-from heliograph_collector.detect.silence.shared_networks import have_failed_elsewhere
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import HoldReason

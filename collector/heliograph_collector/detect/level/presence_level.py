@@ -74,9 +74,9 @@ from heliograph_collector.detect.level.promotion import (
 )
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
+from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.shared_networks import confirm_lone_networks
 from heliograph_collector.incidents.incident import Bracket, HoldReason, IncidentKind, incident_id
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -129,7 +129,7 @@ class PresenceLevels:
         have_fallen = have_ways_fallen(presence, country, now_us - ABSENT_US, now_us)
         if not have_fallen:
             confirm_cuts_in_faults(outages, presence, now_us)
-            confirm_lone_networks(outages, presence, now_us)
+            confirm_lone_outages(outages, presence, now_us)
         kept = find_kept_share(others)
         sample = Sample(
             presence,

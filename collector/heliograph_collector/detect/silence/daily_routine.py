@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside
+from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
 from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import are_due_most
-from heliograph_collector.detect.silence.shared_networks import have_failed_elsewhere
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile

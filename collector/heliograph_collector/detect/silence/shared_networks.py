@@ -12,25 +12,23 @@ A country that is dark as a whole shows nothing: where a cable is cut, or two co
 they share falls with all the rest. A cell of several networks is not held either.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.cell_members import select_silent
-from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
+from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
-from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 
 # Assumed, both of them:
-_APART_US = 300 * SECOND_US  # in which a provider fails everywhere
+APART_US = 300 * SECOND_US  # in which a provider fails everywhere
 _RETURNING_US = 1_800 * SECOND_US  # in which its people are back everywhere, or are cut off
 
 
-def have_failed_elsewhere(
+def has_network_failed(
     cells: Sequence[AffectedCell],
     vantages: Sequence[VantagePresence],
     presence: PresenceTracker,
@@ -67,40 +65,22 @@ def _has_failed_alone(
 ) -> bool:
     """Return whether a network fell in a country then, while most others did not."""
     limits = presence.limits
-
-    def has_fallen(vantage: VantagePresence) -> bool:
-        is_then = abs(vantage.lost_us - fell_us) <= _APART_US
-        return is_then and (vantage.is_silent or now_us - vantage.back_us < _RETURNING_US)
-
     counted = [
         v
         for v in country
-        if (v.is_live or has_fallen(v)) and is_established(v.witness, now_us, limits)
+        if (v.is_live or fell_then(v, fell_us, now_us))
+        and is_established(v.witness, now_us, limits)
     ]
     own = [v for v in counted if v.place.asn == asn]
     rest = [v for v in counted if v.place.asn != asn]
-    own_votes = count_hits(own, [has_fallen(v) for v in own])
-    rest_votes = count_hits(rest, [has_fallen(v) for v in rest])
+    own_votes = count_hits(own, [fell_then(v, fell_us, now_us) for v in own])
+    rest_votes = count_hits(rest, [fell_then(v, fell_us, now_us) for v in rest])
     has_fallen_whole = own_votes.share >= limits.confirm_share
     is_alone = rest_votes.votes > 0 and rest_votes.share < limits.suspect_share
     return own_votes.votes >= limits.witnesses and has_fallen_whole and is_alone
 
 
-def confirm_lone_networks(
-    outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
-) -> None:
-    """Confirm outages of networks that failed elsewhere, but are now dark only here."""
-    limits = presence.limits
-    for outage in outages:
-        if outage.held != (HoldReason.ELSEWHERE,):
-            continue
-        inside = [
-            v
-            for v in presence.list_country(outage.country)
-            if (v.is_live or (v.is_silent and v.lost_us >= outage.from_us))
-            and is_established(v.witness, now_us, limits)
-            and outage.holds(v.place)
-        ]
-        is_dark = sum_silent(inside).share >= limits.confirm_share
-        if is_dark and not have_failed_elsewhere(outage.parts, inside, presence, now_us):
-            outage.confirm(now_us)
+def fell_then(vantage: VantagePresence, fell_us: int, now_us: int) -> bool:
+    """Return whether a vantage fell silent in these minutes, and is not back for long."""
+    is_then = abs(vantage.lost_us - fell_us) <= APART_US
+    return is_then and (vantage.is_silent or now_us - vantage.back_us < _RETURNING_US)

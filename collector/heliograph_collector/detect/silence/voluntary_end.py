@@ -6,24 +6,22 @@ a funeral. Phones of all operators go one after another, by minutes and not by o
 lines go on, and most are back within the hour. An order leaves hardly any phone, and takes each
 operator's at once.
 
-Cohorts stop together. A campaign's or a study's agents end by their clock, or with its funds: those
-that were enrolled on one day, in several networks at once, and nobody beside them. An order takes
-all of a place, whenever they enrolled. People who travel are back elsewhere (travelers.py).
+Cohorts stop together: the agents of a campaign, or of one edition (cohorts.py). People who travel
+are back elsewhere (travelers.py).
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.units import DAY_US, MINUTE_US, SECOND_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_friday_noon
+from heliograph_collector.detect.silence.cohorts import find_day, find_edition, may_be_cohort
 from heliograph_collector.detect.silence.renewal import have_restarted, measure_middle
 from heliograph_collector.detect.silence.travelers import are_traveling
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
-from heliograph_collector.detect.stats.stratified_test import compute_split_chance
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Of phones; assumed, all of them:
@@ -37,11 +35,6 @@ _PRAYER_US = 20 * SECOND_US
 _GATHER_US = 150 * SECOND_US
 _OPERATOR_US = 60 * SECOND_US
 _MIN_PHONES = 5  # of an operator, so that their spread is a measure
-# Of cohorts; assumed, all of them:
-_MOST = 0.8  # of the cohort that are silent, and of the silent that are of it
-_LIVING_SHARE = 0.2  # of the others in the same places that are silent by themselves, at most
-_CHANCE = 1e-3  # that an order takes those of one day alone
-_NETWORKS = 2  # with two silent members each
 
 
 def _may_be_put_away(vantages: Sequence[VantagePresence], since_us: int, now_us: int) -> bool:
@@ -93,38 +86,6 @@ def _group_by_operator(phones: Sequence[VantagePresence]) -> list[list[VantagePr
     return list(groups.values())
 
 
-def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int) -> bool:
-    """Return whether those that fell silent since then are the agents of one day.
-
-    Only vantages of the same region, network and kind of access are compared: where a campaign's
-    agents are the only ones in a place, nothing tells its end from a cut.
-
-    Args:
-        vantages: The country's established vantages, here or silent.
-    """
-    silent = [v for v in vantages if v.is_silent and v.lost_us >= since_us]
-    if len(silent) < THRESHOLDS.votes:
-        return False
-    ((day, count),) = Counter(map(_find_day, silent)).most_common(1)
-    cohort_size = sum(_find_day(v) == day for v in vantages)
-    if count < _MOST * max(len(silent), cohort_size):
-        return False
-    networks = Counter(v.place.asn for v in silent if _find_day(v) == day)
-    if sum(number > 1 for number in networks.values()) < _NETWORKS:
-        return False
-    by_location: defaultdict[VantageLocation, list[tuple[bool, bool]]] = defaultdict(list)
-    for v in vantages:
-        by_location[v.place].append((_find_day(v) == day, v.is_silent and v.lost_us >= since_us))
-    mixed = [members for members in by_location.values() if len({own for own, _ in members}) > 1]
-    others = [is_silent for members in mixed for is_own, is_silent in members if not is_own]
-    is_alone = len(others) >= THRESHOLDS.votes and sum(others) <= _LIVING_SHARE * len(others)
-    return is_alone and compute_split_chance(mixed) <= _CHANCE
-
-
-def _find_day(vantage: VantagePresence) -> int:
-    return vantage.witness.first_us // DAY_US
-
-
 def find_voluntary_end(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> str:
@@ -140,4 +101,6 @@ def find_voluntary_end(
         return HoldReason.RESTARTS
     if _may_be_put_away(vantages, since_us, now_us) or are_traveling(cells, vantages, since_us):
         return HoldReason.HABIT
-    return HoldReason.HABIT if _may_be_cohort(vantages, since_us) else ""
+    if may_be_cohort(vantages, since_us, find_edition):
+        return HoldReason.RESTARTS
+    return HoldReason.HABIT if may_be_cohort(vantages, since_us, find_day) else ""
