@@ -7,6 +7,10 @@ and those of other editions with the same kind of access and the same carrier di
 both, and so does a carrier that fails; phones may have an edition of their own.
 
 Where the edition is back elsewhere for half an hour, and here it is not, the country was cut off.
+
+An agent says by itself which edition it is. Only established ones count, as everywhere; who plants
+five of a rare edition in two other countries, and stops them in the minute of a cut, has it
+suspected, and not confirmed, while they stay away.
 """
 
 from collections import Counter, defaultdict
@@ -19,6 +23,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.shared_networks import APART_US, fell_then
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import AffectedCell
 
 # Assumed, all of them:
@@ -55,7 +60,8 @@ def has_edition_failed(
     places: defaultdict[tuple[str, str, str], list[Comparison]] = defaultdict(list)
     for v in chain.from_iterable(map(presence.list_country, countries)):
         has_fallen = fell_then(v, fell_us, now_us)
-        if v.is_live or has_fallen:
+        is_counted = is_established(v.witness, now_us, presence.limits)
+        if is_counted and (v.is_live or has_fallen):
             place = v.place.country, v.place.access, v.witness.carrier
             places[place].append((v.edition == edition, has_fallen))
     own = [fell for inside in places.values() for is_own, fell in inside if is_own]
