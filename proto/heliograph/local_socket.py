@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PAUSE_S = 1.0
+_PAUSE_S = 1.0  # until another try: as asyncio's own servers wait (ACCEPT_RETRY_DELAY)
 # Of accept(2), and over once a connection elsewhere ends: as for asyncio's own servers.
 _PASSING_ERRORS = frozenset(
     (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)

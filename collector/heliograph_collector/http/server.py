@@ -258,7 +258,8 @@ async def open_http(
         runner.server,
         loop=asyncio.get_running_loop(),
         keepalive_timeout=_KEEPALIVE_S,
-        access_log=None,  # type: ignore[arg-type] # it would contain addresses
+        # It would contain addresses. aiohttp takes None for none, and its type does not say so.
+        access_log=None,  # type: ignore[arg-type]
         max_field_size=_HEADER_BYTES,
         max_line_size=_HEADER_BYTES,
     )

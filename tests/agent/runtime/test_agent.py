@@ -161,14 +161,18 @@ async def test_agent_without_collector_keeps_results(state: Path, log: Path) -> 
 
 
 async def test_agent_stops_soon_while_collector_is_mute(state: Path, log: Path) -> None:
-    with targets(1) as (mute,):
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.setblocking(False)
         async with intake() as collector:
             await joined(collector, state)
-        redirect(state, f"127.0.0.1:{mute}")
+        redirect(state, f"127.0.0.1:{mute.getsockname()[1]}")
         async with running(state, log) as process:
-            await written(log, "running")
-            await asyncio.sleep(0.5)  # into the unanswered handshake
-            assert await end(process) < SOON_S
+            async with asyncio.timeout(DEADLINE_S):
+                connection, _ = await loop.sock_accept(mute)
+                with connection:
+                    assert await loop.sock_recv(connection, 1), "the handshake has begun"
+                    assert await end(process) < SOON_S
     assert "Traceback" not in text_of(log)
 
 

@@ -210,6 +210,12 @@ async def test_a_report_that_waits_for_a_retry_ends_with_the_lease(
     assert len(post.sent) == count, "the next leader reports what it finds"
 
 
+def receive_at(origin: str, policy: HealthPolicy) -> Receiver:
+    return Receiver(
+        name="desk", kind=ReceiverKind.SLACK, url=f"{origin}/x", private=True, health=policy
+    )
+
+
 @pytest.mark.usefixtures("fast")
 async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -219,13 +225,7 @@ async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
 
     monkeypatch.setattr(Outbox, "queue_alerts", refuse)
     async with receiving() as desk:
-        receiver = Receiver(
-            name="desk",
-            kind=ReceiverKind.SLACK,
-            url=f"{desk.origin}/x",
-            private=True,
-            health=HealthPolicy.ONLY,
-        )
+        receiver = receive_at(desk.origin, HealthPolicy.ONLY)
         service = AlertService(
             AlertConfig(data=tmp_path, receivers=[receiver]),
             book(silence()),
@@ -261,13 +261,7 @@ async def test_disk_that_is_full_at_the_start_is_reported_and_no_alert_is_lost(
     with closing(Outbox(tmp_path)) as outbox:
         outbox.queue_alerts((), 0, EMPTY_HEAD, 0)  # the log was read up to here before the stop
     async with receiving() as desk:
-        receiver = Receiver(
-            name="desk",
-            kind=ReceiverKind.SLACK,
-            url=f"{desk.origin}/x",
-            private=True,
-            health=HealthPolicy.TOO,
-        )
+        receiver = receive_at(desk.origin, HealthPolicy.TOO)
         source = Source([FULL])
         service = AlertService(
             AlertConfig(data=tmp_path, receivers=[receiver]),

@@ -111,9 +111,11 @@ def confirm_or_hold(
         outage.held = (HoldReason.ELSEWHERE,)
         return
     is_power = confounders.is_power_failure(cells, vantages, limits)
-    mains = view_mains(cells, vantages, outage.started.earliest_us)
+    mains = MainsView.UNKNOWN
+    if is_power:
+        mains = view_mains(cells, vantages, outage.started.earliest_us)
     is_power &= mains is not MainsView.WORKS
-    is_failure = is_power and mains is MainsView.FAILED
+    is_failure = mains is MainsView.FAILED
     if not is_power or (confounders.may_be_order(cells, vantages) and not is_failure):
         outage.confirm(now_us)
     outage.held = (HoldReason.POWER,) if is_power else ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.shared_editions import has_edition_failed
@@ -27,8 +28,11 @@ def have_failed_elsewhere(
         presence: The vantages of all countries.
         now_us: The time of the evaluation.
     """
-    where = cells, vantages, presence, now_us
-    return has_network_failed(*where) or has_edition_failed(*where)
+    silent = select_silent(cells, vantages)
+    return bool(silent) and (
+        has_network_failed(cells, silent, presence, now_us)
+        or has_edition_failed(silent, presence, now_us)
+    )
 
 
 def confirm_lone_outages(

@@ -17,14 +17,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
-from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.cohorts import MOST_SHARE, Comparison, falls_alone
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.shared_networks import APART_US, fell_then
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
-from heliograph_collector.model.scope import AffectedCell
 
 # Assumed, all of them:
 _COUNTRIES = 2  # in which the edition fails too
@@ -33,27 +31,20 @@ _LEAST_SHARE = 0.05  # … and of all agents there: in ten minutes chance takes 
 
 
 def has_edition_failed(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    presence: PresenceTracker,
-    now_us: int,
+    silent: Sequence[VantagePresence], presence: PresenceTracker, now_us: int
 ) -> bool:
-    """Return whether the silent are of an edition that failed in other countries too.
+    """Return whether the silent of one country are of an edition that failed in others too.
 
     Args:
-        cells: The cells of one country that fell silent.
-        vantages: Those of the country that count, here or silent.
+        silent: The silent vantages, one at least.
         presence: The vantages of all countries.
         now_us: The time of the evaluation.
     """
-    silent = select_silent(cells, vantages)
-    if not silent:
-        return False
     ((edition, count),) = Counter(v.edition for v in silent).most_common(1)
     if not edition or count < MOST_SHARE * len(silent):
         return False
     fell_us = quantile([v.lost_us for v in silent if v.edition == edition], 0.5)
-    home = cells[0].scope.country
+    home = silent[0].place.country
     countries = _list_countries(edition, fell_us, home, presence, now_us)
     if len(countries) < _COUNTRIES:
         return False

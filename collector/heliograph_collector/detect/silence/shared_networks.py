@@ -12,16 +12,15 @@ A country that is dark as a whole shows nothing: where a cable is cut, or two co
 they share falls with all the rest. A cell of several networks is not held either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import is_established
-from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.detect.stats.voting import VoteCount, is_established
+from heliograph_collector.model.scope import AffectedCell, Scope
 
 # Assumed, both of them:
 APART_US = 300 * SECOND_US  # in which a provider fails everywhere
@@ -30,7 +29,7 @@ _RETURNING_US = 1_800 * SECOND_US  # in which its people are back everywhere, or
 
 def has_network_failed(
     cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
+    silent: Sequence[VantagePresence],
     presence: PresenceTracker,
     now_us: int,
 ) -> bool:
@@ -38,46 +37,45 @@ def has_network_failed(
 
     Args:
         cells: The cells of one country that fell silent.
-        vantages: Those of the country that count, here or silent.
+        silent: Their silent vantages, one at least.
         presence: The vantages of all countries.
         now_us: The time of the evaluation.
     """
     networks = {cell.scope.asn for cell in cells}
-    silent = select_silent(cells, vantages)
-    if len(networks) != 1 or 0 in networks or not silent:
+    if len(networks) != 1 or 0 in networks:
         return False
     (asn,) = networks
     fell_us = quantile([v.lost_us for v in silent], 0.5)
     home = cells[0].scope.country
     return any(
-        _has_failed_alone(asn, list(presence.list_country(other)), presence, fell_us, now_us)
+        _has_failed_alone(Scope(other, asn=asn), presence, fell_us, now_us)
         for other in presence.countries
         if other != home
     )
 
 
-def _has_failed_alone(
-    asn: int,
-    country: Sequence[VantagePresence],
-    presence: PresenceTracker,
-    fell_us: int,
-    now_us: int,
-) -> bool:
+def _has_failed_alone(network: Scope, presence: PresenceTracker, fell_us: int, now_us: int) -> bool:
     """Return whether a network fell in a country then, while most others did not."""
     limits = presence.limits
+    own = _count_fallen(presence.list_inside(network), presence, fell_us, now_us)
+    if own.votes < limits.witnesses or own.share < limits.confirm_share:
+        return False
+    others = (v for v in presence.list_country(network.country) if v.place.asn != network.asn)
+    rest = _count_fallen(others, presence, fell_us, now_us)
+    return rest.votes > 0 and rest.share < limits.suspect_share
+
+
+def _count_fallen(
+    vantages: Iterable[VantagePresence], presence: PresenceTracker, fell_us: int, now_us: int
+) -> VoteCount:
+    """Count the established vantages that were here, and those that fell silent then."""
+    fallen = [(v, fell_then(v, fell_us, now_us)) for v in vantages]
     counted = [
-        v
-        for v in country
-        if (v.is_live or fell_then(v, fell_us, now_us))
-        and is_established(v.witness, now_us, limits)
+        (v, has_fallen)
+        for v, has_fallen in fallen
+        if (v.is_live or has_fallen) and is_established(v.witness, now_us, presence.limits)
     ]
-    own = [v for v in counted if v.place.asn == asn]
-    rest = [v for v in counted if v.place.asn != asn]
-    own_votes = count_hits(own, [fell_then(v, fell_us, now_us) for v in own])
-    rest_votes = count_hits(rest, [fell_then(v, fell_us, now_us) for v in rest])
-    has_fallen_whole = own_votes.share >= limits.confirm_share
-    is_alone = rest_votes.votes > 0 and rest_votes.share < limits.suspect_share
-    return own_votes.votes >= limits.witnesses and has_fallen_whole and is_alone
+    return count_hits((v for v, _ in counted), (has_fallen for _, has_fallen in counted))
 
 
 def fell_then(vantage: VantagePresence, fell_us: int, now_us: int) -> bool:

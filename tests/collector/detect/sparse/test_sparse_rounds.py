@@ -6,12 +6,13 @@ from random import Random
 import pytest
 
 from heliograph.units import HOUR_US, MINUTE_US
-from heliograph_collector.detect.replay import replay_signals
-from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
+from support.sparse_replay import confirm, hours_after
 
 BEGAN_US = 1_766_000_000_000_000  # 17 December 2025
 ONSET_H = 28 * 24 + 9.0
+ONSET_US = BEGAN_US + round(ONSET_H * HOUR_US)
 MTN, AIRTEL, LYCA = 20294, 36991, 327687
 MESSENGERS = ("whatsapp", "telegram", "signal")
 PAGES = ("www.bbc.com", "www.wikipedia.org", "www.monitor.co.ug")
@@ -63,16 +64,6 @@ def on_the_day(
     return votes
 
 
-def confirm(votes: Sequence[ServiceVote]) -> list[Incident]:
-    incidents = replay_signals((), [(vote.at_us, vote) for vote in votes]).incidents
-    return [incident for incident in incidents if incident.confirmed_us is not None]
-
-
-def hours_after_onset(incident: Incident) -> float:
-    assert incident.confirmed_us is not None
-    return (incident.confirmed_us - BEGAN_US) / HOUR_US - ONSET_H
-
-
 def test_three_rounds_of_two_networks_tell_of_each_service_that_is_blocked() -> None:
     told = confirm([*past(), *on_the_day()])
     assert {(i.scope.country, i.scope.asn, i.service) for i in told} == {
@@ -80,8 +71,8 @@ def test_three_rounds_of_two_networks_tell_of_each_service_that_is_blocked() -> 
     }
     for incident in told:
         assert incident.state is IncidentState.CONFIRMED
-        assert 2.4 < hours_after_onset(incident) <= 2.75
-        onset_us = BEGAN_US + round(ONSET_H * HOUR_US)
+        assert 2.4 < hours_after(ONSET_US, incident) <= 2.75
+        onset_us = ONSET_US
         assert incident.started.earliest_us < onset_us < incident.started.latest_us
 
 
@@ -171,7 +162,7 @@ def test_hosts_of_two_networks_on_which_nothing_works_show_a_block() -> None:
     votes += rounds_after_onset((MTN, AIRTEL, MTN, LYCA, MTN, AIRTEL, MTN, MTN), services, services)
     told = confirm(votes)
     assert {incident.service for incident in told} == set(services)
-    assert all(hours_after_onset(incident) <= 8 for incident in told)
+    assert all(hours_after(ONSET_US, incident) <= 8 for incident in told)
 
 
 @pytest.mark.parametrize(("share_abroad", "is_told"), [(0.4, False), (0.0, True)])

@@ -7,11 +7,13 @@ import pytest
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.replay import replay_signals
-from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
+from support.sparse_replay import confirm, hours_after
 
 BEGAN_US = 1_764_806_400_000_000  # 4 December 2025
 ONSET_H = 45 * 24 + 5.8  # 18 January 2026, 05:46
+ONSET_US = BEGAN_US + round(ONSET_H * HOUR_US)
 MTN = 20294
 GOOD = (0.8, 2.8, 2.9, 4.2, 5.4)  # hours of that day, as OONI's rows of Uganda have them
 BAD = (5.8, 6.7, 9.0, 10.2, 12.0, 12.4, 12.7, 13.2)
@@ -36,23 +38,13 @@ def on_the_day(good: Sequence[float] = GOOD, bad: Sequence[float] = BAD) -> list
     return [row(45 * 24 + h, is_bad=h in bad) for h in (*good, *bad)]
 
 
-def confirm(votes: Sequence[ServiceVote]) -> list[Incident]:
-    incidents = replay_signals((), [(vote.at_us, vote) for vote in votes]).incidents
-    return [incident for incident in incidents if incident.confirmed_us is not None]
-
-
-def hours_after_onset(incident: Incident) -> float:
-    assert incident.confirmed_us is not None
-    return (incident.confirmed_us - BEGAN_US) / HOUR_US - ONSET_H
-
-
 def test_a_block_is_told_by_the_third_row_that_fails() -> None:
     """Uganda 2026 in shape: OONI's own detector, edd 10, flagged it after 13 hours."""
     (told,) = confirm([*past(Random(1)), *on_the_day()])
     assert told.state is IncidentState.CONFIRMED
     assert (told.scope.country, told.scope.asn, told.service) == ("UG", MTN, "x.com")
-    assert 3.2 < hours_after_onset(told) <= 3.6
-    assert told.started.latest_us == BEGAN_US + round(ONSET_H * HOUR_US)
+    assert 3.2 < hours_after(ONSET_US, told) <= 3.6
+    assert told.started.latest_us == ONSET_US
 
 
 def test_a_run_that_ends_at_once_is_closed() -> None:
@@ -76,14 +68,14 @@ def test_a_run_that_ends_at_once_is_closed() -> None:
     ],
 )
 def test_what_less_than_five_rows_cannot_tell_waits(votes: Sequence[ServiceVote]) -> None:
-    assert not any(0 < hours_after_onset(told) <= 3.6 for told in confirm(votes))
+    assert not any(0 < hours_after(ONSET_US, told) <= 3.6 for told in confirm(votes))
 
 
 def test_what_failed_in_a_row_before_will_do_so_again() -> None:
     host = [row(24 * day + hour, is_bad=True) for day in (20, 30) for hour in (3.0, 4.0, 5.0)]
     votes = sorted([*past(Random(1)), *host], key=lambda vote: vote.at_us)
     told = confirm([*votes, *on_the_day()])
-    assert not any(0 < hours_after_onset(incident) <= 3.6 for incident in told)
+    assert not any(0 < hours_after(ONSET_US, incident) <= 3.6 for incident in told)
 
 
 @pytest.mark.parametrize(("others_fail", "is_early"), [(False, True), (True, False)])
@@ -95,13 +87,13 @@ def test_other_services_that_fail_as_well_are_the_line_of_a_host(
         for h in (*GOOD, *BAD)
     ]
     told = [i for i in confirm([*past(Random(1)), *on_the_day(), *others]) if i.service == "x.com"]
-    assert (hours_after_onset(told[0]) <= 3.6 if told else False) is is_early
+    assert (hours_after(ONSET_US, told[0]) <= 3.6 if told else False) is is_early
 
 
 def test_five_rows_tell_of_a_block_however_far_they_lie() -> None:
     bad = (5.8, 9.6, 13.4, 17.2, 21.0)
     (told,) = confirm([*past(Random(1)), *on_the_day(good=(0.8,), bad=bad)])
-    assert bad[-1] - 5.8 <= hours_after_onset(told) <= bad[-1] - 5.8 + 0.5
+    assert bad[-1] - 5.8 <= hours_after(ONSET_US, told) <= bad[-1] - 5.8 + 0.5
 
 
 def test_the_rows_of_all_networks_tell_together() -> None:
@@ -115,7 +107,7 @@ def test_the_rows_of_all_networks_tell_together() -> None:
     day = [row(45 * 24 + 5.8 + 0.5 * n, is_bad=True, asn=networks[n % 3]) for n in range(6)]
     (told,) = confirm([*before, *day])
     assert (told.scope.country, told.scope.asn) == ("UG", 0)
-    assert 1.0 < hours_after_onset(told) <= 2.5
+    assert 1.0 < hours_after(ONSET_US, told) <= 2.5
 
 
 @pytest.mark.parametrize("holes", [0, 1])  # of five rows of each that is blocked
@@ -134,7 +126,7 @@ def test_other_services_that_are_blocked_too_contradict_nothing(
             is_bad = number < blocked and index >= holes
             votes.append(row(at, is_bad=is_bad, service=f"{number}.org"))
     told = [incident for incident in confirm(votes) if incident.service == "x.com"]
-    assert any(hours_after_onset(incident) <= 3.6 for incident in told) == is_told
+    assert any(hours_after(ONSET_US, incident) <= 3.6 for incident in told) == is_told
 
 
 def test_few_rows_a_day_tell_of_a_block_by_the_fifth() -> None:
@@ -142,7 +134,7 @@ def test_few_rows_a_day_tell_of_a_block_by_the_fifth() -> None:
     bad = [5.8 + 20 * n for n in range(6)]
     (told,) = confirm([*past(Random(1)), *on_the_day(good=(0.8,), bad=bad)])
     assert told.state is IncidentState.CONFIRMED
-    assert 80 <= hours_after_onset(told) <= 81
+    assert 80 <= hours_after(ONSET_US, told) <= 81
 
 
 def test_where_six_of_a_hundred_rows_fail_five_of_six_are_chance() -> None:
