@@ -10,12 +10,10 @@ from support.event_faults import check_event, find_faults
 from support.foreign_world import create_land, play
 
 SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
-# What detectors 30 to 32 told wrongly, and is not long, is played in each run, all by `make soak`:
-# of the cuts of many nights one scene alone.
+# What detectors 30 to 32 told wrongly, and is not long, is played in each run, all by `make soak`.
 ONCE_WRONG = (
     ("an operator for a day", 1),  # its phones were never told
     ("a grid for hours", 2),  # phones whose masts' batteries ended were taken for a cut
-    ("slow cuts night after night", 0),  # from the third on they were taken for a habit
     ("VPNs", 0),  # their servers' network was called silent up to 39
     ("slow, then dark", 3),  # told after eleven minutes
 )

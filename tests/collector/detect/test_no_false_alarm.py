@@ -18,7 +18,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
     sort_signals,
 )
-from support.examples import IS_SOAK, draw_seeds
+from support.examples import IS_SOAK, draw_seeds, only_in_soak
 from support.presence_model import (
     KZ,
     Cut,
@@ -372,7 +372,9 @@ def test_cut_is_found_soon_after_sessions_came_back_together(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("up_s", "down_s"), [(600.0, 1_000.0), (180.0, 360.0)])
+@pytest.mark.parametrize(
+    ("up_s", "down_s"), [(600.0, 1_000.0), pytest.param(180.0, 360.0, marks=only_in_soak)]
+)
 def test_sessions_that_break_and_come_back_are_no_cut_that_stands(
     up_s: float, down_s: float
 ) -> None:

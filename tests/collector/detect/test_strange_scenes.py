@@ -38,17 +38,13 @@ ALWAYS = (
     ("newcomers stay", 0),
     ("sessions reset", 0),
     ("a constellation", 0),
-    ("a block of five", 0),
     ("tested each two hours", 0),
-    ("lines fade, data centers stay", 0),
-    ("a city behind one address fades", 0),
     ("a city behind one address is cut", 0),
     ("a feast's prayer", 0),
     ("a campaign's clock", 0),
     ("a campaign in a cut", 0),
     ("a university alone", 0),
     ("our address blocked for few", 1),
-    ("all names dropped", 0),
 )
 
 

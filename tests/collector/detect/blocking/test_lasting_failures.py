@@ -15,6 +15,7 @@ from heliograph_collector.incidents.incident import Incident, IncidentKind, Inci
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
+from support.examples import only_in_soak
 from support.presence_model import T0, at, confirmed, country, world
 
 AT, END, UNTIL = 7_200.0, 4 * 3_600.0, 5 * 3_600.0
@@ -73,10 +74,10 @@ def test_a_block_that_comes_slowly_is_no_partial_before_it_has_reached_all() -> 
     ("asking", "options"),
     [
         (_choose(2), {"onset_s": 6 * 3_600.0}),
-        (_choose(2), {"services": SERVICES}),
+        pytest.param(_choose(2), {"services": SERVICES}, marks=only_in_soak),
         (_choose(2) | _choose(2, world()), {}),
         (_choose(9), {}),
-        ((), {"noise": 0.3}),
+        pytest.param((), {"noise": 0.3}, marks=only_in_soak),
     ],
     ids=["each by itself", "lines that fail", "everywhere", "few", "noise"],
 )

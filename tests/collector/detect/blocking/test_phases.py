@@ -61,6 +61,7 @@ def test_operators_by_turns_are_phases_of_one_block(tmp_path: Path) -> None:
     assert seconds_after(ends, incident.closed_us) < 700
 
 
+@only_in_soak
 def test_operators_that_lift_a_block_are_told(tmp_path: Path) -> None:
     """Operators that lift a block have phases.
 
@@ -126,6 +127,7 @@ def test_block_that_returns_within_the_hour_is_the_same_with_an_opening(tmp_path
     assert 0 <= seconds_after(again + HOUR, incident.closed_us) < 700
 
 
+@only_in_soak
 def test_small_part_that_is_blocked_again_is_an_incident_of_its_own(tmp_path: Path) -> None:
     """A small part that is blocked again is a separate incident.
 

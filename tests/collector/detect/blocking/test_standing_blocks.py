@@ -39,7 +39,11 @@ def detect(onsets: Mapping[str, float], share: float = 1.0, asn: int = 0) -> lis
 
 @pytest.mark.parametrize(
     ("before", "share"),
-    [(BEFORE, 0.9), (dict.fromkeys(BEFORE, 0.0), 1.0), (dict.fromkeys(BEFORE, 600.0), 0.9)],
+    [
+        pytest.param(BEFORE, 0.9, marks=only_in_soak),
+        (dict.fromkeys(BEFORE, 0.0), 1.0),
+        pytest.param(dict.fromkeys(BEFORE, 600.0), 0.9, marks=only_in_soak),
+    ],
 )
 def test_block_is_told_where_most_other_countries_block_for_hours(
     before: Mapping[str, float], share: float

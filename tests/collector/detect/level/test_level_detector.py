@@ -13,6 +13,7 @@ from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.incidents.incident import Bracket, Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope
+from support.examples import only_in_soak
 
 Values = Sequence[float | None]
 U, W, S, C = DropStage.UNKNOWN, DropStage.WELL, DropStage.SUSPECTED, DropStage.CONFIRMED
@@ -187,7 +188,7 @@ def test_a_publisher_that_fails_everywhere_cuts_nobody() -> None:
     assert len(found(worlds[3], *fine)) == 1
 
 
-@pytest.mark.long
+@only_in_soak
 def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
     (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0, 10.0], step_us=MINUTE_US))
     assert incident.suspected_us == 15 * DAY_US + MINUTE_US

@@ -13,6 +13,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     sort_signals,
 )
+from support.examples import only_in_soak
 from support.outages import build_outage
 from support.presence_model import at, country, drop, live
 from support.presence_model import people as make_people
@@ -63,7 +64,9 @@ def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("over_s", [1_200.0, 2 * HOUR], ids=["fast", "slow"])
+@pytest.mark.parametrize(
+    "over_s", [1_200.0, pytest.param(2 * HOUR, marks=only_in_soak)], ids=["fast", "slow"]
+)
 def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) -> None:
     rng = Random(3)
     people = country(each=2)

@@ -17,6 +17,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
 )
 from heliograph_lab.evaluate.population import OPERATORS
+from support.examples import limit_examples
 from support.presence_model import Signals, at, drop, live, people, world
 
 ONSET = 7_200.0
@@ -151,7 +152,7 @@ def test_a_cut_of_those_that_a_block_spared_is_no_part_of_the_block(
     assert not block.cuts[1:]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(1, 1 + limit_examples(3)))
 def test_a_block_that_reaches_region_after_region_is_one_and_never_a_cut(seed: int) -> None:
     """Up to version 133 a region of which nobody was back after 100 s was told as cut."""
     rng = Random(seed)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
+from nats.js.client import JetStreamContext
 
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.model.records import JournalRow, RowKind
@@ -82,7 +84,7 @@ async def test_rows_that_are_trimmed_while_they_are_read_end_no_reader(
     settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "_BATCH", 2)
-    monkeypatch.setattr(follower, "_FETCH_S", 0.3)
+    monkeypatch.setattr(follower, "_FETCH_S", 2.0)
     async with open_jetstream(settings, tmp_path) as journal:
         await journal.append([bare_envelope(ANNA, n) for n in range(1, 10)])
         reader = follower.StreamFollower(journal.connection, settings.name, f"{settings.name}.>")
@@ -91,3 +93,27 @@ async def test_rows_that_are_trimmed_while_they_are_read_end_no_reader(
             positions += [entry.position for entry in entries]
             await journal.trim(8, 10)
     assert positions == [1, 2, 9]
+
+
+async def test_late_answer_that_nothing_is_left_ends_no_reader(
+    settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client raises asyncio's error, not its own, where the answer comes at its deadline."""
+    subscription = JetStreamContext.PullSubscription
+    fetch = subscription.fetch
+
+    async def run_out(*_args: object, **_kwargs: object) -> list[Msg]:
+        monkeypatch.setattr(subscription, "fetch", fetch)
+        raise TimeoutError
+
+    async with open_jetstream(settings, tmp_path) as journal:
+        await journal.append([bare_envelope(ANNA, n) for n in range(1, 4)])
+        reader = follower.StreamFollower(journal.connection, settings.name, f"{settings.name}.>")
+        positions = []
+        monkeypatch.setattr(follower, "_BATCH", 2)
+        async for entries in reader.read_batches():
+            positions += [entry.position for entry in entries]
+            if positions == [1, 2]:
+                await journal.trim(3, 4)
+                monkeypatch.setattr(subscription, "fetch", run_out)
+    assert positions == [1, 2]

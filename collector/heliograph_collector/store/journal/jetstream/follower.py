@@ -103,7 +103,7 @@ class StreamFollower:
         try:
             async with keeping_cancellation():
                 return await consumer.fetch(count, timeout=_FETCH_S)
-        except nats.errors.TimeoutError:
+        except TimeoutError:  # the library's own, or that of asyncio where its answer came late
             if await self._count_pending(consumer):
                 raise self._connection.build_failure() from None
             return []
