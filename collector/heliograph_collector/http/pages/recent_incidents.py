@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.incident_document import (
@@ -17,7 +17,11 @@ from heliograph_collector.http.incident_times import covers_place
 from heliograph_collector.http.onset import find_onset
 from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
+from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
+    IncidentDocument,
+    IncidentSummary,
+)
 from heliograph_collector.model.scope import Scope
 
 MAX_OPEN = 12
@@ -33,7 +37,7 @@ class IncidentLine:
     lead: str  # the sentence without the last turns …
     turns: str  # … which follow it
     began: str
-    started: str  # RFC 3339, the latest possible time
+    started: str  # RFC 3339, the latest possible time; "" where only the hour is told
     ended_us: int  # likewise, of a confirmed one; 0 while it lasts
     state: str
     kind: str
@@ -139,7 +143,7 @@ def build_line(incident: IncidentSummary, t: Locale) -> IncidentLine:
         lead=lead,
         turns=sentence.removeprefix(lead).strip(),
         began=incident_text.describe_bracket(find_onset(incident), t),
-        started=find_onset(incident).latest,
+        started=_date_onset(find_onset(incident)),
         ended_us=parse_us(incident.ended.latest)
         if incident.ended and is_confirmed(incident)
         else 0,
@@ -148,6 +152,13 @@ def build_line(incident: IncidentSummary, t: Locale) -> IncidentLine:
         is_whole=is_national_silence(incident),
         facts=line_facts,
     )
+
+
+def _date_onset(onset: BracketDocument) -> str:
+    """Return the latest possible time, from which a page counts; "" if nothing closer is known."""
+    if parse_us(onset.latest) - parse_us(onset.earliest) >= HOUR_US:
+        return ""
+    return onset.latest
 
 
 def find_headline_incident(recent: RecentIncidents, *, has_troubles: bool) -> IncidentLine | None:

@@ -19,6 +19,7 @@ from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot, Withheld
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 
@@ -103,7 +104,7 @@ def _summarize_country(
         name=labels.country_name(code, t.lang),
         state=state,
         symbol=SYMBOLS[state],
-        label=_label_country(state, columns, t),
+        label=_label_country(state, columns, open_incidents, t),
         incidents=len(open_incidents),
         networks=len(columns),
         vantages=format_vantages(vantages, snapshot.k, t) if columns else "",
@@ -149,7 +150,19 @@ def country_state(
     if "offline" in network_states or (has_failed and is_partly_dark):
         return "partly_silent"
     fallback_states = ("down", "partial", "reachable", "unknown")
-    return next((state for state in fallback_states if state in network_states), "nothing")
+    state = next((state for state in fallback_states if state in network_states), "nothing")
+    # What works was measured before, or by the few who reach us another way: no good news.
+    return "suspected" if state == "reachable" and _is_disturbed(open_incidents) else state
+
+
+def _is_disturbed(open_incidents: Sequence[IncidentSummary]) -> bool:
+    """Return whether reports from the whole country are confirmed to be disturbed."""
+    return any(
+        incident.kind == IncidentKind.COLLECTOR_BLOCKED
+        and incident.state == "confirmed"
+        and any(not (part.region or part.asn or part.access) for part in incident.parts)
+        for incident in open_incidents
+    )
 
 
 def _is_all_silent(columns: Sequence[NetworkColumn]) -> bool:
@@ -158,8 +171,15 @@ def _is_all_silent(columns: Sequence[NetworkColumn]) -> bool:
     return all(column.link is Link.OFFLINE for column in reached) and bool(reached or not columns)
 
 
-def _label_country(state: str, columns: Sequence[NetworkColumn], t: Locale) -> str:
+def _label_country(
+    state: str,
+    columns: Sequence[NetworkColumn],
+    open_incidents: Sequence[IncidentSummary],
+    t: Locale,
+) -> str:
     """Say a country's state with the share of its networks that have it."""
+    if state == "suspected" and not any(map(is_counted, open_incidents)):
+        return labels.kind_label(IncidentKind.COLLECTOR_BLOCKED, "", t.lang)
     silent_count = sum(column.link is Link.OFFLINE for column in columns)
     blocked_count = sum(network_state(column) == "blocked" for column in columns)
     is_share = 0 < silent_count < len(columns) or any(column.is_one_way for column in columns)

@@ -5,8 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from heliograph.units import HOUR_US
 from heliograph_collector.http.i18n import LANGS
-from heliograph_collector.incidents.incident import ONE_WAY, Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import (
+    ONE_WAY,
+    Bracket,
+    Incident,
+    IncidentKind,
+    IncidentState,
+)
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import NOW_US, World, crowd
 from support.incident_book import (
@@ -105,3 +112,39 @@ async def test_a_first_day_says_that_nothing_is_known(serve: Serve) -> None:
     assert (await site.page("/")).text["headline"] == (
         "No country can be shown yet: too few volunteers measure."
     )
+
+
+async def test_what_works_where_reports_are_disturbed_is_no_good_news(serve: Serve) -> None:
+    """Where reports are disturbed what works is no good news.
+
+    What still reads as working was measured before, or by the few who reach us another way.
+    """
+    block = silence(minutes=30, kind=IncidentKind.COLLECTOR_BLOCKED, hints=(ONE_WAY,))
+    site = await serve(calm().feed(book=book(block), public_key=KEY.public))
+    page = await site.page("/")
+    (shape,) = [a for tag, a in page.elements if tag == "a" and a.get("id") == "map-KZ"]
+    assert shape["class"] == "suspected"
+    assert "reporting disturbed" in page.text["land-KZ"]
+    assert "no blocking seen" not in page.text["land-KZ"]
+
+
+async def test_a_part_whose_reports_are_disturbed_leaves_the_country_its_state(
+    serve: Serve,
+) -> None:
+    block = silence(
+        minutes=30, kind=IncidentKind.COLLECTOR_BLOCKED, hints=(ONE_WAY,), parts=(MOBILE,)
+    )
+    site = await serve(calm().feed(book=book(block), public_key=KEY.public))
+    assert "no blocking seen" in (await site.page("/")).text["land-KZ"]
+
+
+async def test_no_minutes_are_counted_from_a_start_of_which_the_hour_alone_is_told(
+    serve: Serve,
+) -> None:
+    hour = Bracket(NOW_US // HOUR_US * HOUR_US, (NOW_US // HOUR_US + 1) * HOUR_US)
+    for incident, is_counted in ((CUT, True), (replace(CUT, started=hour), False)):
+        site = await serve(calm().feed(book=book(incident), public_key=KEY.public))
+        html = (await site.page("/")).html
+        since = html.partition('id="since"')[2].partition("</span>")[0]
+        assert "between" in since
+        assert ("<time" in since) == is_counted  # from which the script counts
