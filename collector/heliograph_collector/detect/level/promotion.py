@@ -80,6 +80,7 @@ class ConfirmedFall:
             held=self.fall.held,
             is_doubted=self.fall.held == (HoldReason.COMMON,),
         )
+        self._add_reports(outage)
         if not outage.held:
             outage.confirm(now_us)
         return outage
@@ -110,8 +111,16 @@ class ConfirmedFall:
         outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
         outage.grow(parts, new_cells or (self.part,), started, now_us)
         outage.method = METHOD
+        self._add_reports(outage)
         if outage.may_be_confirmed:
             outage.confirm(now_us)
+
+    def _add_reports(self, outage: OutageEpisode) -> None:
+        """Add what its people reported before it was known; they tell it once."""
+        for vantage in self.fallen:
+            has_fallen = vantage.lost_us >= self.fall.started.earliest_us
+            if has_fallen and vantage.report and vantage.report.until_us > vantage.heard_us:
+                outage.add_replay(vantage.report)
 
     def _compute_certainty(self, limits: Thresholds) -> float:
         part = self.part

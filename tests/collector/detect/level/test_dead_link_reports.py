@@ -6,7 +6,7 @@ import pytest
 
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import OfflineReport, VantageArrival, VantageRef
-from support.presence_model import Signals, at, country
+from support.presence_model import Signals, at, country, drop
 from support.small_nights import EVENING, HOUR, arrived, off, watched
 
 NIGHT = EVENING + 4 * HOUR
@@ -80,3 +80,22 @@ def test_a_night_that_was_a_cut_is_told_when_all_are_back(
         assert cut.ended is not None
         assert cut.ended.earliest_us <= at(NIGHT) <= cut.ended.latest_us
         assert (cut.closed_us or 0) < (cut.confirmed_us or 0) <= at(NIGHT + 600)
+
+
+def test_a_cut_told_by_the_returned_stays_published() -> None:
+    """Their machines had run on, and told it before the outage was published.
+
+    Version 141 forgot what they had told, and withdrew it ten minutes later as agents that stop.
+    """
+    people = country(each=2)
+    rng = Random(7)
+    signals = [*arrived(people), *off(people[:34], EVENING, 2 * HOUR, rng)]
+    for number, vantage in enumerate(people[:34]):
+        back_s = NIGHT + 15.0 * number
+        signals.append(VantageArrival(at(back_s), vantage, same_boot=True))
+        words = at(back_s + 2), vantage.nym, at(EVENING), at(back_s)
+        signals.append(OfflineReport(*words, alive=True, online=False))
+    signals += drop(people[34:35], NIGHT + 3_000, rng)  # later losses make it look again
+    (incidents,) = watched(signals, 23.5)
+    confirmed = [incident for incident in incidents if incident.confirmed_us]
+    assert [incident.label for incident in confirmed] == ["national"]
