@@ -322,9 +322,9 @@ def _is_contradicted(
         return bool(standing)
     is_explained = _publisher(reading.source) == _ROUTES
     if reading.source.startswith(_REQUESTS):
-        is_explained = level.test.lost_share < _SHALLOW
+        is_explained = level.test.lasting_loss < _SHALLOW
     if _publisher(reading.source) == _PROBES:
-        is_few = level.test.lost_share < _RENUMBERED
+        is_few = level.test.lasting_loss < _RENUMBERED
         return is_few and any(source.startswith(_REQUESTS) for source in standing)
     return is_explained and any(_publisher(source) == _PROBES for source in standing)
 
@@ -347,7 +347,8 @@ def _is_later_night(reading: LevelReading, test: DropTest) -> bool:
 def _is_holiday_sized(test: DropTest) -> bool:
     """Return whether people who keep a holiday could explain how far a level fell.
 
+    A holiday lasts, so what counts is the mean of hours and no step that noise made the deepest.
     The part that a night takes is people, and the rest answers by night as on a holiday.
     """
     night_share = 1.0 - test.habit.measure_usual_swing()
-    return test.lost_share < min(_SHALLOW, _NIGHTS * night_share)
+    return test.lasting_loss < min(_SHALLOW, _NIGHTS * night_share)

@@ -47,6 +47,7 @@ _SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone
 _LONG_US = 30 * MINUTE_US  # of a step that may confirm at less than half lost
 _SURE_SPREADS = 10.0  # that such a step is out
 _SURE_DAYS = 3  # that were seen at its time of day
+_LASTING_US = 3 * HOUR_US  # in which noise cancels out
 
 
 class DropStage(Enum):
@@ -71,6 +72,7 @@ class DropTest:
     _confirmed_steps: int = 0
     _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
     _shares: deque[float] = field(default_factory=deque)  # of the usual level, in the last hour
+    _losses: deque[float] = field(default_factory=deque)  # lost shares of this drop's last hours
 
     def observe(self, value: float | None) -> DropStage:
         """Judge the next step and add it to the habit."""
@@ -101,6 +103,7 @@ class DropTest:
             self._add_well_step()
             return self.stage
         self.well_steps = 0
+        self._record_loss()
         self.deepest = max(self.deepest, self.lost_share)
         if weight > 0.0:
             self.low_steps += 1
@@ -108,6 +111,14 @@ class DropTest:
             if self.score >= _SUSPECT:
                 self._raise_stage(value, usual)
         return self.stage
+
+    @property
+    def lasting_loss(self) -> float:
+        """Return the mean lost share of this drop's last three hours, or since it began.
+
+        Of a long drop that stays shallow, noise takes one step far below the others.
+        """
+        return sum(self._losses) / len(self._losses) if self._losses else self.lost_share
 
     @property
     def is_low(self) -> bool:
@@ -169,9 +180,15 @@ class DropTest:
         if len(self._shares) * self.habit.step_us > HOUR_US and len(self._shares) > 1:
             self._shares.popleft()
 
+    def _record_loss(self) -> None:
+        self._losses.append(self.lost_share)
+        if len(self._losses) * self.habit.step_us > _LASTING_US and len(self._losses) > 1:
+            self._losses.popleft()
+
     def _add_well_step(self) -> None:
         self.well_steps += 1
         self.low_steps = 0
+        self._losses.clear()
         self.steepest = 0.0
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL

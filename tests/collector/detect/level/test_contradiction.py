@@ -15,9 +15,17 @@ SOURCES = ("bgp", "gtr", "merit-nt", "ping-slash24")
 
 
 def play(
-    lost: dict[str, float], lasts_h: int = 5, rest_h: int = 24, unknown_h: int = 0
+    lost: dict[str, float],
+    lasts_h: int = 5,
+    rest_h: int = 24,
+    unknown_h: int = 0,
+    deeper: dict[int, float] | None = None,
 ) -> list[Incident]:
-    """Play three weeks of four sources that each lose a share for some hours."""
+    """Play three weeks of four sources that each lose a share for some hours.
+
+    Args:
+        deeper: What else the search loses, by the hours since the fall.
+    """
     readings = [
         LevelReading((FELL + lasts_h + hour) * HOUR_US, HOUR_US, Scope("IR"), source, None)
         for source in SOURCES
@@ -27,6 +35,8 @@ def play(
         swing = 1 + 0.1 * math.sin(hour * math.tau / 24)
         for source in SOURCES:
             share = 1 - lost.get(source, 0.0) * (FELL <= hour < FELL + lasts_h)
+            if source == "gtr":
+                share -= (deeper or {}).get(hour - FELL, 0.0)
             level = 100 * share * (swing if source == "gtr" else 1)
             readings.append(LevelReading(hour * HOUR_US, HOUR_US, Scope("IR"), source, level))
     return list(detect_levels(readings, max(reading.until_us for reading in readings)))
@@ -76,3 +86,16 @@ def test_the_last_step_of_a_file_may_be_a_part_of_its_time(unknown_h: int) -> No
     assert incident.state is IncidentState.SUSPECTED
     (incident,) = play({"ping-slash24": 0.9}, 2, 0, unknown_h)
     assert incident.state is IncidentState.CONFIRMED
+
+
+def test_an_hour_of_noise_makes_no_cut_of_a_holiday() -> None:
+    """Version 141 confirmed a cut of days by one step a little below half of the usual."""
+    (feast,) = play({"gtr": 0.4, "ping-slash24": 0.03}, lasts_h=72, deeper={30: 0.13})
+    assert feast.state is IncidentState.WITHDRAWN
+
+
+def test_a_cut_on_a_holiday_is_confirmed_within_two_hours() -> None:
+    deeper = dict.fromkeys(range(30, 40), 0.55)
+    (cut,) = play({"gtr": 0.4}, lasts_h=72, deeper=deeper)
+    assert cut.confirmed_us is not None
+    assert cut.confirmed_us <= (FELL + 32) * HOUR_US
