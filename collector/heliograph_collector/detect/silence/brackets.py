@@ -12,6 +12,9 @@ from heliograph_collector.model.thresholds import Thresholds
 
 # Between two attempts at a lost way while another works: six hours and a quarter (the agent's).
 _PROBE_US = 27_000 * SECOND_US
+# Of a fall before its burst was found; assumed:
+_STRETCH_US = 60 * SECOND_US  # in which it is counted, at least
+_PACE = 0.25  # of the losses of the burst, in as long a time
 _DEAF = (FaultReason.RESTART.value, FaultReason.STALLED.value, FaultReason.PROBE.value)
 
 
@@ -90,6 +93,25 @@ def reach_into_gaps(returned: Bracket, gaps: Iterable[BlindGap], country: str) -
         if is_ours and gap.since_us < returned.earliest_us <= gap.until_us:
             earliest_us = min(earliest_us, gap.since_us)
     return replace(returned, earliest_us=earliest_us)
+
+
+def select_at_pace(
+    silences: Sequence[DatedSilence], burst_us: int, limits: Thresholds
+) -> Sequence[DatedSilence]:
+    """Select the silences of a burst, and those before it that came at its pace.
+
+    What fades is found once its losses outrun chance, long after the first. In a step hardly any
+    came before: the last stretch of equal length that has a quarter as many begins the fall.
+    """
+    burst = [s.lost_us for s in silences if s.lost_us >= burst_us]
+    if not burst:
+        return silences
+    length_us = max(_STRETCH_US, max(burst) - burst_us)
+    least = max(limits.burst, _PACE * len(burst))
+    since_us = burst_us
+    while sum(since_us - length_us <= s.lost_us < since_us for s in silences) >= least:
+        since_us -= length_us
+    return [s for s in silences if s.lost_us >= since_us]
 
 
 def bracket_onset(silences: Sequence[DatedSilence], limits: Thresholds) -> Bracket:

@@ -22,7 +22,7 @@ from heliograph_collector.detect.silence import (
     renewal,
     silent_carriers,
 )
-from heliograph_collector.detect.silence.brackets import bracket_onset
+from heliograph_collector.detect.silence.brackets import bracket_onset, select_at_pace
 from heliograph_collector.detect.silence.burst_test import (
     select_significant,
 )
@@ -160,6 +160,7 @@ class _Evaluation:
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
+        self._date_onset(outage)
         inside = [s for s in self._voters.deciding if outage.holds(s.place)]
         votes_by_way = silent_carriers.list_silent_carrier_votes(inside)
         outage.is_joint = witnesses.may_be_transit
@@ -331,6 +332,15 @@ class _Evaluation:
         outage.certainty = certainty
         outage.grown_us = self._now_us
         return outage
+
+    def _date_onset(self, outage: OutageEpisode) -> None:
+        """Date a fade by all that fell at the pace of its burst, which was found late."""
+        since_us = self._burst_us - int(self._limits.join_s * SECOND_US)
+        silent = self._presence.list_silent(self._candidate.country, since_us)
+        fallen = select_silent(outage.parts, silent)
+        paced = select_at_pace(fallen, self._burst_us, self._limits)
+        if any(vantage.lost_us < self._burst_us for vantage in paced):
+            outage.started = bracket_onset(paced, self._limits)
 
     def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
