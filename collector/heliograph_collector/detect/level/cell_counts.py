@@ -281,18 +281,21 @@ def _list_wide(place: VantageLocation) -> tuple[Scope, ...]:
     return tuple(scope for scope in scopes_of(place) if scope.named_fields <= 1)
 
 
-def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
+def find_whole_cells(places: VantagesByPlace, limits: Thresholds) -> frozenset[Scope]:
     """Return the country, and a lone network or access that all its people share.
 
     A national fall needs two networks or more, so a country with a single network falls as that
-    network. Where all people have lines and a data center lives, the lines fall, and not the
-    country.
+    network; so does one of which few people have it, and nearly all. Where all people have lines
+    and a data center lives, the lines fall, and not the country.
     """
-    counted = [at for at, members in places.items() if members]
-    people = [at for at in counted if at.access != "hosting"]
+    counted = {at: len(members) for at, members in places.items() if members}
+    people = {at: size for at, size in counted.items() if at.access != "hosting"}
     networks = {Scope(at.country, asn=at.asn) for at in people if at.asn}
     accesses = {Scope(at.country, access=at.access) for at in people if len(people) < len(counted)}
     lone = [cells for cells in (networks, accesses) if len(cells) == 1]
+    by_network = sum((Counter({at.asn: size}) for at, size in people.items()), Counter[int]())
+    least = WHOLE_SHARE * by_network.total()
+    lone.append({n for n in networks if limits.few > by_network[n.asn] >= least})
     return frozenset({Scope(at.country) for at in counted}.union(*lone))
 
 

@@ -122,7 +122,7 @@ class PresenceLevels:
             for place, members in presence.places[country].items()
         }
         counts = count_cells(places, explaining, now_us)
-        whole_cells = find_whole_cells(places)
+        whole_cells = find_whole_cells(places, limits)
         totals = select_tested(counts, whole_cells, limits)
         others = self._list_other_countries(country)
         is_common = is_common_mode(others)

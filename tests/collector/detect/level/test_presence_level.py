@@ -159,6 +159,17 @@ def test_seven_lines_that_fade_beside_a_data_center_are_told_as_lines() -> None:
     assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "fixed-only")]
 
 
+def test_a_small_country_nearly_all_of_which_is_one_network_falls_as_it() -> None:
+    """One of eight has another network: neither it nor the country could be told until 142."""
+    rng = Random(15)
+    people = make_people(VantageLocation("KZ", "ALA", 1, "mobile"), 3)
+    people += make_people(VantageLocation("KZ", "AST", 1, "fixed"), 4)
+    other = make_people(VantageLocation("KZ", "ALA", 2, "mobile"), 1)
+    signals = [*arrived([*people, *other]), *off(people, DAY + NOON, 2 * HOUR, rng)]
+    (told,) = watched(signals, 24 + 7 + 2.5)
+    assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "one-operator")]
+
+
 def test_a_power_failure_of_a_night_is_a_doubt_at_most_when_masts_have_failed_as_well() -> None:
     rng = Random(9)
     people = country(each=2)
