@@ -4,8 +4,13 @@ Theory of operation. A block by the resolvers of operators does not reach who as
 half of a country, or less. That is no majority, which a block is found by, and nothing changes from
 test to test, as where a service fails a share of the time (flapping.py). But vantages that worked,
 of which each test fails since one time while their other services work, are no chance: hardly one
-fails so by itself. Where they are a third of a cell, and fewer than a block takes, it is a partial,
-once no more of them begin to fail: a block may come network by network.
+fails so by itself. Where they are more than a third of a cell, and fewer than a block takes, it is
+a partial, once no more of them begin to fail: a block may come network by network.
+
+Up to a third may collude, and nothing else tells what they feign from such a block. Phones behind
+one NAT have one vote, which two of three decide, so that fewer than a third of the vantages may
+have more than a third of the votes; and flatmates are many vantages, but one line. So a cell is
+told only where both counts show more than a third: of prefixes, and of vantages.
 """
 
 from collections.abc import Collection, Container, Iterable, Mapping
@@ -17,7 +22,7 @@ from heliograph_collector.detect.blocking.evidence import has_lines
 from heliograph_collector.detect.blocking.flapping import MIN_EXCESS, FlappingVantages
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.other_services import OtherServices
-from heliograph_collector.detect.stats.localization import attach_persons, localize
+from heliograph_collector.detect.stats.localization import attach_persons, count_by_cell, localize
 from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind
@@ -30,6 +35,7 @@ _KNOWN_US = 30 * MINUTE_US  # an older vote shows nothing about a vantage; assum
 _GROWING_US = 20 * MINUTE_US  # since which no more than a tenth began to fail; assumed
 _GROWING_SHARE = 0.1  # of those that fail always; assumed
 _WORKING_SHARE = 0.6  # of those that fail, who reach another service; assumed
+_LEAST_SHARE = 0.36  # what a third that lies has at most, while a tenth of the others is away
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,13 @@ class LastingFailures:
     def find_cells(
         self, blocks: Iterable[BlockingEpisode], rate: float, now_us: int, limits: Thresholds
     ) -> dict[AffectedCell, float]:
-        """Find cells where a third of vantages or more always fail, with their shares.
+        """Find cells where more than a third always fail, with their shares.
 
-        Args: blocks: The confirmed blocks of the service here. One that is no partial explains
-        them. rate: The failing rate of the service in other countries. now_us: The end of the bin.
-        limits: The thresholds.
+        Args:
+            blocks: The confirmed blocks of the service here. One that is no partial explains them.
+            rate: The failing rate of the service in other countries.
+            now_us: The end of the bin.
+            limits: The thresholds.
         """
         if len(self.first_bad) < limits.votes or any(b.kind is not _PARTIAL for b in blocks):
             return {}
@@ -69,8 +77,16 @@ class LastingFailures:
         fresh = sum(now_us - vote.at_us <= limits.fresh_s * SECOND_US for vote in newest)
         if 2 * fresh < len(newest):
             return {}  # of fresh votes that are a sample a third is now most, and now none
-        by_place = count_votes((vote.witness, vote.witness.nym in names) for vote in newest)
-        cells = localize(by_place, limits.clear_share, limits.votes, limits)
+        hits = [(vote.witness, vote.witness.nym in names) for vote in newest]
+        by_place = count_votes(hits)
+        by_vantage = count_by_cell(count_votes(hits, limits.nat_votes))
+        cells = localize(
+            by_place,
+            _LEAST_SHARE,
+            limits.votes,
+            limits,
+            may_name=lambda scope: by_vantage[scope].share >= _LEAST_SHARE,
+        )
         return {
             cell: round(cell.share, 3)
             for cell in attach_persons(cells, by_place)

@@ -1,6 +1,7 @@
 """A block that reaches a part of each network is a partial while it lasts."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -33,6 +34,7 @@ def _choose(every: int, people: Sequence[VantageRef] = HOME) -> set[str]:
 def _detect(
     asking: Collection[str],
     *,
+    people: Sequence[VantageRef] = HOME,
     services: Collection[str] = SERVICES[:1],
     onset_s: float = 60.0,
     noise: float = 0.02,
@@ -40,7 +42,7 @@ def _detect(
     """Test each service each three minutes; from AT to END some vantages get a lie."""
     rng = Random(1)
     votes: list[ServiceVote] = []
-    for vantage in HOME + world():
+    for vantage in [*people, *world()]:
         since_s = AT + rng.uniform(0, onset_s)
         for service in SERVICES:
             now_s = rng.uniform(0, 180)
@@ -85,6 +87,29 @@ def test_what_fails_alone_everywhere_or_for_all_services_is_none(
     asking: Collection[str], options: dict[str, Any]
 ) -> None:
     assert [i for i in _detect(asking, **options) if i.kind is IncidentKind.PARTIAL] == []
+
+
+def _put_behind_nats(people: Sequence[VantageRef], size: int) -> list[VantageRef]:
+    """Make phones of all vantages, with a NAT for each so many neighbors."""
+    return [
+        replace(
+            vantage,
+            prefix=people[n // size * size].prefix,
+            place=vantage.place._replace(access="mobile"),
+        )
+        for n, vantage in enumerate(people)
+    ]
+
+
+@pytest.mark.parametrize(("of_three", "told"), [(2, []), (3, [IncidentKind.PARTIAL])])
+def test_a_third_of_phones_feigns_no_partial_though_it_decides_half_of_the_votes(
+    of_three: int, told: list[IncidentKind]
+) -> None:
+    """Two of three decide the vote of their NAT; version 126 told a partial of the country."""
+    phones = _put_behind_nats(HOME, 3)
+    every_other = {n for n in range(len(phones)) if (n // 3 + n // 18) % 2}
+    failing = {phones[n].nym for n in every_other if n % 3 < of_three}
+    assert [incident.kind for incident in _detect(failing, people=phones)] == told
 
 
 @pytest.mark.parametrize("bits", [0b11111, 0b10101])
