@@ -110,6 +110,10 @@ class LateVotes:
     def has_votes(self) -> bool:
         return bool(self._windows)
 
+    def may_be_due(self, now_us: int) -> bool:
+        """Return whether a window is due if no block is published, which delays it further."""
+        return any(window.is_due(now_us, ()) for window in self._windows.values())
+
     def add(self, vote: ServiceVote, now_us: int, after_position: int = 0) -> None:
         if vote.standing is VoteValue.UNKNOWN:
             return  # it abstains

@@ -9,13 +9,16 @@ bins of an hour (sparse/detector.py): with minutes, hourly runs would never meet
 A block that lasts is detected again from its beginning whenever votes came late, so that hours are
 computed again for votes minutes late. The state of a run is stored each quarter of an hour.
 The next run of the same window resumes at the last state that has all votes of its time; each vote
-that is read later drops the states that lack it.
+that is read later drops the states that lack it. So only the time since the oldest new late vote is
+computed again, and only its votes are looked up: they are kept in order of time, since a file is
+hundreds of such runs.
 
 What is usual is learned from a series itself, so a drop in which it begins is its habit. That is
 not found, but can be said: its first values are far below those of its best day at the same hours.
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +36,7 @@ from heliograph_collector.detect.blocking.detector import (
     JudgedCell,
 )
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
-from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, find_amendments
+from heliograph_collector.detect.late_data import LateVotes, find_amendments
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.level.habit import LEAST_VALUES
 from heliograph_collector.detect.silence.detector import CoverageGap
@@ -147,7 +150,7 @@ class _LiveReplay:
         self._late = LateVotes()
         self._past = PastRuns()
         self._amendments: dict[str, Incident] = {}
-        self._read_votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+        self._read_votes = ReadVotes()
 
     def run(self) -> list[Incident]:
         timed_signals = ((signal.at_us, signal) for signal in self._signals)
@@ -161,7 +164,7 @@ class _LiveReplay:
         return self._list_incidents()
 
     def _add_vote(self, vote: ServiceVote, now_us: int) -> None:
-        self._read_votes[vote.service].append(vote)
+        self._read_votes.add(vote)
         self._past.note(vote)
         if not self.engine.add_vote(vote):
             self.late_count += 1
@@ -183,7 +186,7 @@ class _LiveReplay:
 
     def _reopen_past(self) -> None:
         """Detect the past again for late votes, as the runner does from the store."""
-        if not self._late.has_votes:
+        if not self._late.may_be_due(self._now_us):
             return
         incidents = self._list_incidents()
         window = self._late.pop_due(self._now_us, incidents)
@@ -191,8 +194,9 @@ class _LiveReplay:
             return
         closed_us = self.engine.blocking.since_us
         since_us, until_us = window.bounds(closed_us, incidents)
-        votes = self._select_votes(window, since_us, until_us)
         judged = window.service, window.country
+        resumed_us = self._past.find_resumption(since_us, until_us, judged)
+        votes = self._read_votes.select(resumed_us, until_us, judged)
         reevaluated = self._past.detect(votes, since_us, until_us, judged)
         self._amendments |= find_amendments(
             incidents,
@@ -206,18 +210,6 @@ class _LiveReplay:
     def _list_incidents(self) -> list[Incident]:
         failing = list_failing(self.engine.blocking, self._amendments)
         return apply_amendments(self.engine.incidents(), self._amendments, failing)
-
-    def _select_votes(
-        self, window: ReopenedWindow, since_us: int, until_us: int
-    ) -> list[ServiceVote]:
-        """Select the votes on a window's service, and of its country on other services."""
-        return [
-            vote
-            for service, votes in self._read_votes.items()
-            for vote in votes
-            if since_us <= vote.at_us < until_us
-            and (service == window.service or vote.witness.place.country == window.country)
-        ]
 
 
 def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[TimedVote]]:
@@ -271,19 +263,44 @@ def _vote_key(timed: TimedVote) -> tuple[int, int, str, str]:
     return at_us, vote.at_us, vote.witness.nym, vote.source
 
 
+_time_key = attrgetter("at_us")
 _onset_key = attrgetter("started.earliest_us", "id")
+
+
+class ReadVotes:
+    """The votes that have been read, in order of time, by service and country."""
+
+    def __init__(self) -> None:
+        self._votes: defaultdict[str, defaultdict[str, list[ServiceVote]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+
+    def add(self, vote: ServiceVote) -> None:
+        insort(self._votes[vote.service][vote.witness.place.country], vote, key=_time_key)
+
+    def select(self, since_us: int, until_us: int, judged: JudgedCell) -> list[ServiceVote]:
+        """Select the votes on a window's service, and of its country on other services."""
+        service, country = judged
+        selected: list[ServiceVote] = []
+        for name, by_country in self._votes.items():
+            wanted = by_country if name == service else by_country.keys() & {country}
+            for place in wanted:
+                votes = by_country[place]
+                first = bisect_left(votes, since_us, key=_time_key)
+                selected += votes[first : bisect_left(votes, until_us, key=_time_key)]
+        return selected
 
 
 @dataclass(slots=True)
 class _PastRun:
-    """The states of the last run of one window, in order of time."""
+    """The states of the last run of one window, in order of time, as which they are added."""
 
     since_us: int
     states: dict[int, bytes] = field(default_factory=dict)
 
     def drop_states(self, after_us: int) -> None:
-        for at_us in [at_us for at_us in self.states if at_us > after_us]:
-            del self.states[at_us]
+        while self.states and next(reversed(self.states)) > after_us:
+            self.states.popitem()
 
 
 class PastRuns:
@@ -304,15 +321,13 @@ class PastRuns:
         """Detect blocking in a window like `detect_blocking`, from the last valid state.
 
         Args:
-            votes: All votes of the window, of its service and of its country.
+            votes: The votes of the window, of its service and of its country; those before
+                `find_resumption` may be left out.
             since_us: The window.
             until_us: Its end.
             judged: Its service and country.
         """
-        run = self._runs.get(judged)
-        if run is None or run.since_us != since_us:
-            run = self._runs[judged] = _PastRun(since_us)
-        run.drop_states(until_us)
+        run = self._find_run(since_us, until_us, judged)
         detector = _resume(run, judged)
         width_us = detector.width_us
         bins: defaultdict[int, list[ServiceVote]] = defaultdict(list)
@@ -326,14 +341,26 @@ class PastRuns:
             end_us = since_us + (index + 1) * width_us
             detector.close_bins(end_us)
             if end_us % _STEP_US == 0:
-                run.states[end_us] = msgspec.json.encode(detector.state())
+                run.states[end_us] = msgspec.msgpack.encode(detector.state())
         return detector.incidents()
+
+    def find_resumption(self, since_us: int, until_us: int, judged: JudgedCell) -> int:
+        """Return from when `detect` needs the votes of a window."""
+        return max(self._find_run(since_us, until_us, judged).states, default=since_us)
+
+    def _find_run(self, since_us: int, until_us: int, judged: JudgedCell) -> _PastRun:
+        """Return the last run of a window, without states after its end; a new one if it moved."""
+        run = self._runs.get(judged)
+        if run is None or run.since_us != since_us:
+            run = self._runs[judged] = _PastRun(since_us)
+        run.drop_states(until_us)
+        return run
 
 
 def _resume(run: _PastRun, judged: JudgedCell) -> BlockingDetector:
     if not run.states:
         return BlockingDetector(run.since_us, judged=judged)
-    state = msgspec.json.decode(run.states[max(run.states)], type=BlockingDetectorState)
+    state = msgspec.msgpack.decode(run.states[max(run.states)], type=BlockingDetectorState)
     return BlockingDetector.from_state(state, judged)
 
 

@@ -4,7 +4,7 @@ from random import Random
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.detect.replay import PastRuns
+from heliograph_collector.detect.replay import PastRuns, ReadVotes
 from heliograph_collector.model.signals import ServiceVote, VoteValue
 from support.presence_model import BLOCKED_TLS, KZ, T0, at, country
 
@@ -31,14 +31,27 @@ def _list_votes(rng: Random) -> list[tuple[int, ServiceVote]]:
 def test_each_run_finds_what_one_from_the_beginning_does() -> None:
     timed = _list_votes(Random(1))
     runs = PastRuns()
-    read: list[ServiceVote] = []
+    read = ReadVotes()
     for end_s in (1.2, 1.3, 1.5, 1.8, 2.4, 2.5, 3.1, 3.2, 3.9):
         until_us = at(end_s * HOUR) // MINUTE_US * MINUTE_US
         while timed and timed[0][0] < until_us:
             vote = timed.pop(0)[1]
             runs.note(vote)
-            read.append(vote)
-        inside = [vote for vote in read if vote.at_us < until_us]
+            read.add(vote)
+        inside = read.select(T0, until_us, JUDGED)
         anew = detect_blocking(inside, T0, until_us, judged=JUDGED)
-        assert runs.detect(inside, T0, until_us, JUDGED) == anew
+        missing = read.select(runs.find_resumption(T0, until_us, JUDGED), until_us, JUDGED)
+        assert len(missing) <= len(inside)
+        assert runs.detect(missing, T0, until_us, JUDGED) == anew
     assert [incident.service for incident in anew] == ["telegram"]
+    assert 2 * len(missing) < len(inside)  # the last run began where votes were new
+
+
+def test_votes_of_a_window_are_of_its_service_and_of_its_country() -> None:
+    read = ReadVotes()
+    for _, vote in _list_votes(Random(2)):
+        read.add(vote)
+    votes = read.select(at(HOUR), at(2 * HOUR), JUDGED)
+    groups = {(vote.service, vote.witness.place.country) for vote in votes}
+    assert groups == {("telegram", "KZ"), ("telegram", "KG"), ("signal", "KZ")}
+    assert all(at(HOUR) <= vote.at_us < at(2 * HOUR) for vote in votes)

@@ -6,10 +6,9 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.clearing import Clearing
@@ -283,10 +282,11 @@ class CountryService:
         doubted: Mapping[str, str],
     ) -> None:
         limits = self.limits
+        mostly_fails = self.known.ask_once(self.first_bad, now_us, limits)
         hits = list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
-        alarmed_cells = self._localize_alarmed(all_votes, limits.burst, alarmed, now_us)
+        alarmed_cells = self._localize_alarmed(all_votes, limits.burst, alarmed, mostly_fails)
         alarmed_cells = attach_persons(alarmed_cells, persons)
         certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
         votes_by_place, has_established = established_votes(
@@ -294,7 +294,7 @@ class CountryService:
         )
         confirmed_cells: tuple[AffectedCell, ...] = ()
         if has_established:
-            cells = self._localize_alarmed(votes_by_place, limits.votes, alarmed, now_us)
+            cells = self._localize_alarmed(votes_by_place, limits.votes, alarmed, mostly_fails)
             confirmed_cells = attach_persons([c for c in cells if has_lines(c, limits)], persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
@@ -317,12 +317,12 @@ class CountryService:
                 confirm_block(self.episodes, episode, touched, others, now_us)
 
     def _localize_alarmed(
-        self, votes: VotesByPlace, min_votes: float, alarmed: AbstractSet[Scope], now_us: int
+        self,
+        votes: VotesByPlace,
+        min_votes: float,
+        alarmed: AbstractSet[Scope],
+        mostly_fails: Callable[[Scope], bool],
     ) -> tuple[AffectedCell, ...]:
-        @cache
-        def mostly_fails(scope: Scope) -> bool:
-            return self.known.mostly_fail(scope, self.first_bad, now_us, limits)
-
         limits = self.limits
         cells = localize(votes, limits.confirm_share, min_votes, limits, mostly_fails)
         return tuple(p for p in select_distinct(cells, votes, limits) if p.scope in alarmed)

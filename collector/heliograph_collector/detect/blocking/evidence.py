@@ -135,6 +135,11 @@ class CellEvidence:
             before = self.sums.setdefault(scope, 0.0)
             if before == 0.0:
                 self.tested.pop(scope, None)
+            if before >= _MOST_NATS and vote_count.hits >= vote_count.votes:
+                # Where nothing works no rate explains more than p_bad, so that a sum cannot fall.
+                # A block is hours of such bins, in which asking other services took longest.
+                self._count_tests(scope, vote_count)
+                continue
             # A sum of 0 cannot fall, and a bin without a hit cannot raise it.
             if before > 0.0 or vote_count.hits:
                 step = log_likelihood_ratio(vote_count, rate, limits)
@@ -167,7 +172,7 @@ class CellEvidence:
         fails again, and more where more fails of any service.
         """
         for scope, vote_count in cells.items():
-            if self.sums.get(scope, 0.0) > 0.0 and vote_count.hits:
+            if 0.0 < self.sums.get(scope, 0.0) < _MOST_NATS and vote_count.hits:
                 repeat_rate = max(limits.repeat_share, _bound_usual(usual, scope, limits))
                 nats = math.log(limits.p_bad / min(repeat_rate, limits.p_bad))
                 self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)

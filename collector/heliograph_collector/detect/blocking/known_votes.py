@@ -10,8 +10,9 @@ minutes contradict too: a site of a network that delivers for others may fail fo
 and most failures there are `down`, while tests whose control met another site are not.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.localization import attach_persons
@@ -85,6 +86,12 @@ class KnownVotes:
             if o.standing in FAILING_VALUES or o.at_us >= since_us
         ]
         return sum_votes(count_votes(hits)).share >= limits.confirm_share
+
+    def ask_once(
+        self, first_bad: Mapping[str, ServiceVote], now_us: int, limits: Thresholds
+    ) -> Callable[[Scope], bool]:
+        """Return `mostly_fail` of one bin, which counts the vantages of each cell once."""
+        return cache(lambda scope: self.mostly_fail(scope, first_bad, now_us, limits))
 
     def _is_mostly_down(self, scope: Scope, now_us: int, limits: Thresholds) -> bool:
         """Return whether most fresh failures in a cell failed at their controls too.
