@@ -113,6 +113,7 @@ class FailureMemory:
     def forget(self) -> None:
         """Forget all, because another network fails otherwise."""
         self._failing.clear()
+        self._looked_us.clear()
         self._hello_us.clear()
         self._browser_us.clear()
 

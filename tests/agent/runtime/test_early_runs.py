@@ -11,7 +11,6 @@ from heliograph.v1 import intake_pb2
 from heliograph_agent.runtime.early_runs import (
     ASKED_PER_HOUR,
     BROWSER_AGAIN_US,
-    SECOND_LOOKS_US,
     AskedRuns,
     FailureMemory,
     find_full_task,
@@ -69,9 +68,13 @@ def test_first_failure_of_an_endpoint_deserves_a_look(
         clock.advance_us(60_000_000)
         looks.append(memory.deserves_look(_result(tested), frozenset(failed), clock.monotonic_us()))
     assert looks == expected
-    clock.advance_us(SECOND_LOOKS_US)
+
+
+def test_a_first_failure_on_another_network_deserves_a_look_at_once() -> None:
+    memory = FailureMemory()
+    assert memory.deserves_look(_result("a"), frozenset("a"), 1)
     memory.forget()
-    assert memory.deserves_look(_result("b"), frozenset("b"), clock.monotonic_us())
+    assert memory.deserves_look(_result("a"), frozenset("a"), 2)
 
 
 def test_second_look_asks_for_no_third() -> None:
