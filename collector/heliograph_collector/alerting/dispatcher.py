@@ -26,7 +26,7 @@ from heliograph_collector.alerting.outbox import (
 from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.config.receivers import IncidentAlert, Receiver, ReceiverKind
 
-log = logging.getLogger("heliograph.courier")
+log = logging.getLogger("heliograph.alerting")
 
 MAX_WAIT_S = 60.0  # upper limit of the wait between two checks
 _RETRY_S = 5.0

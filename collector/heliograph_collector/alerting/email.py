@@ -12,7 +12,13 @@ from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver
 
-from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
+from heliograph_collector.alerting.http_client import (
+    REACH,
+    RESOLVE,
+    TRUST,
+    DeliveryError,
+    DeliveryResult,
+)
 from heliograph_collector.alerting.message import (
     Message,
     format_mail_text,
@@ -24,6 +30,15 @@ from heliograph_collector.config.receivers import Receiver
 
 DEADLINE_S = 60.0  # greylisting servers answer slowly
 _MAX_SUBJECT = 180
+_LOGIN = "correct the user, or what its secret file holds"
+_SCHEME = "smtps:// is for port 465, smtp:// for 587"
+_FAILURES = {  # reason and cure, by the class of the error
+    "SMTPConnectError": ("no connection", REACH),
+    "SMTPServerDisconnected": ("it hung up", _SCHEME),
+    "SMTPRecipientsRefused": ("it refuses every recipient", "correct the list `to`"),
+    "SMTPNotSupported": ("it offers no STARTTLS", _SCHEME),
+    "gaierror": ("its name leads nowhere", RESOLVE),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,30 +131,25 @@ class SmtpSender:
                     timeout=self._deadline_s,
                 )
         except TimeoutError:
-            raise DeliveryError(f"no whole answer in {self._deadline_s:g} s") from None
+            raise DeliveryError(f"no whole answer in {self._deadline_s:g} s", REACH) from None
         except PrivateTargetError as error:
             raise DeliveryError(f"{error}; `private: true` would allow it") from None
         except aiosmtplib.SMTPAuthenticationError:
-            raise DeliveryError("it does not know the user and password") from None
+            raise DeliveryError("it does not know the user and password", _LOGIN) from None
         except aiosmtplib.SMTPResponseException as error:
             raise DeliveryError(f"answered {error.code}") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise DeliveryError(_describe_failure(error)) from None
+            raise DeliveryError(*_describe_failure(error)) from None
         return DeliveryResult("taken for delivery")
 
 
-def _describe_failure(error: BaseException) -> str:
-    """Describe only the kind of failure, because the server's text may quote the mail."""
+def _describe_failure(error: BaseException) -> tuple[str, str]:
+    """Return the kind of a failure and its cure; the server's text may quote the mail."""
     kind = type(error).__name__
     if isinstance(error.__cause__, ssl.SSLError) or isinstance(error, ssl.SSLError):
-        return "its certificate cannot be trusted, or it speaks no TLS"
-    descriptions = {
-        "SMTPConnectError": "no connection",
-        "SMTPServerDisconnected": "it hung up",
-        "SMTPRecipientsRefused": "it refuses every recipient",
-        "SMTPNotSupported": "it offers no STARTTLS",
-        "gaierror": "its name leads nowhere",
-    }
-    if kind not in descriptions and isinstance(error, OSError):
-        return "no connection"
-    return descriptions.get(kind, f"no answer that can be read ({kind})")
+        return "its certificate cannot be trusted, or it speaks no TLS", f"{TRUST}; {_SCHEME}"
+    if kind in _FAILURES:
+        return _FAILURES[kind]
+    if isinstance(error, OSError):
+        return _FAILURES["SMTPConnectError"]
+    return f"no answer that can be read ({kind})", _SCHEME

@@ -25,7 +25,7 @@ from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.incidents.state import IncidentBook
 
 SHARE_S = 1.0  # assumed; what arrived in this time may be sent again by the next leader
-log = logging.getLogger("heliograph.courier")
+log = logging.getLogger("heliograph.alerting")
 
 
 class HandoverError(Exception):

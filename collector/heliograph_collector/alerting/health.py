@@ -31,7 +31,7 @@ from heliograph_collector.alerting.message import HealthReport, Message
 from heliograph_collector.alerting.outbox import next_retry_us
 from heliograph_collector.config.receivers import HealthPolicy, Receiver, ReceiverKind
 
-log = logging.getLogger("heliograph.courier")
+log = logging.getLogger("heliograph.alerting")
 
 CHECK_S = 5.0  # problems are worked out when asked, as by /readyz, and announce themselves nowhere
 HEARTBEAT_S = 60.0  # the shortest period that public switches offer

@@ -18,7 +18,7 @@ from heliograph_collector.alerting.message import (
 from heliograph_collector.config.named_files import decode_secret
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 
-_USER_AGENT = "heliograph-courier/1"
+_USER_AGENT = "heliograph-alerting/1"
 # priorities of ntfy: 3 is the default
 _NTFY_QUIET = 2
 _NTFY_LOUD = 4

@@ -38,7 +38,7 @@ from heliograph_collector.config.outgoing_http import open_session
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook
 
-log = logging.getLogger("heliograph.courier")
+log = logging.getLogger("heliograph.alerting")
 
 _HEARTBEAT_S = 30.0
 _RETRY_S = 5.0
@@ -243,4 +243,5 @@ async def send_sample(receiver: Receiver, base: str, now_us: int) -> str:
         try:
             return (await transports.deliver(receiver, message, now_us)).summary
         except DeliveryError as error:
-            raise CannotServeError(f"{receiver.name} was not told: {error}.") from error
+            cure = f": {error.cure}" if error.cure else ""
+            raise CannotServeError(f"{receiver.name} was not told: {error}{cure}.") from error

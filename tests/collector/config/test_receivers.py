@@ -140,4 +140,7 @@ async def test_alerts_test_sends_a_sample(
         assert b"nothing has happened" in phone.came[0][3]
         phone.status = 403
         assert await asyncio.to_thread(main, command) == 1
-        assert "phone was not told: answered 403." in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "phone was not told: answered 403: correct what its secret file holds." in error
+    assert await asyncio.to_thread(main, command) == 1
+    assert "no connection: check its host and port" in capsys.readouterr().err
