@@ -33,6 +33,7 @@ from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, op
 from heliograph_collector.app.remote_ingest import RemoteIngest
 from heliograph_collector.app.worker_count import choose_ingest_count
 from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.named_files import check_named_files
 from heliograph_collector.config.roles import INGEST, JUDGE, PUBLISH, STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
@@ -60,6 +61,8 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
     """
     is_ingest_alone = config.roles.isdisjoint(STORE_ROLES)
     prepare_directory(config.data)
+    if not (is_ingest_alone or config.roles == {JUDGE}):
+        check_named_files(config)
     if open_part := _find_cluster_part(config):
         async with open_part(config):
             yield

@@ -7,9 +7,13 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.receivers import HIDDEN_ADDRESSES, Receiver, ReceiverKind
+
+if TYPE_CHECKING:
+    from heliograph_collector.config.settings import Config
 
 MAX_SECRET_CHARS = 4_096
 KEY_PREFIX = "whsec_"
@@ -75,6 +79,21 @@ def decode_secret(encoded: str) -> bytes:
 def generate_secret() -> str:
     """Generate a secret for signed webhooks, in the format of Standard Webhooks."""
     return KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def check_named_files(config: "Config") -> None:
+    """Read all named files once, before agents may connect.
+
+    A start that fails by one of them later would have taken agents' sessions, and cut them.
+    Raises CannotServeError.
+    """
+    for receiver in config.alerts:
+        read_secret(receiver)
+    read_partners(config.partners_file)
+    if "radar" in config.corroborate:
+        read_token(config.radar_token_file)
+    if config.prefixes_file is not None:
+        read_prefixes(config.prefixes_file)
 
 
 _MAX_TOKEN_CHARS = 1_024

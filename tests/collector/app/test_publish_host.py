@@ -32,6 +32,7 @@ from heliograph_collector.app.publish_role import build_feed_settings
 from heliograph_collector.app.startup import run_collector
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
+from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from heliograph_collector.config.roles import check_roles
 from heliograph_collector.config.settings import Config
 from heliograph_collector.detect.log_takeover import ForgedLogError
@@ -305,6 +306,20 @@ def test_publish_runs_alone() -> None:
     assert check_roles(["publish"]) == {"publish"}
     with pytest.raises(ValueError, match="go together"):
         check_roles(["publish", "jobs"])
+
+
+async def test_a_missing_secret_is_named_before_any_agent_can_connect(tmp_path: Path) -> None:
+    receiver = Receiver(
+        name="newsroom",
+        kind=ReceiverKind.WEBHOOK,
+        url="https://news.example/hook",
+        secret_file=tmp_path / "none",
+    )
+    config = Config(data=tmp_path / "data", alerts=(receiver,))
+    with pytest.raises(CannotServeError, match="secret_file of the alerts to newsroom"):
+        async with run_collector(config):
+            pass
+    assert not (tmp_path / "data" / "journal.db").exists(), "an entrance was open for a while"
 
 
 @pytest.mark.parametrize(
