@@ -66,18 +66,25 @@ def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
             response.headers["Link"] = f'<{request.app[LICENSE_URL]}>; rel="license"'  # RFC 4946
 
 
+def head_event_stream(lang: str = "") -> web.Response:
+    """Answer HEAD for a stream, which takes no reader's seat."""
+    return web.Response(headers=_event_stream_headers(lang))
+
+
+def _event_stream_headers(lang: str) -> dict[str, str]:
+    return {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        **({"Content-Language": lang} if lang else {}),
+    }
+
+
 async def start_event_stream(
     request: web.Request, prologue: str, lang: str = ""
 ) -> web.StreamResponse:
     """Begin a response of Server-Sent Events that no proxy may cache or buffer."""
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": "text/event-stream; charset=utf-8",
-            "Cache-Control": "no-store",
-            "X-Accel-Buffering": "no",
-            **({"Content-Language": lang} if lang else {}),
-        }
-    )
+    response = web.StreamResponse(headers=_event_stream_headers(lang))
     apply_headers(request, response)
     await response.prepare(request)
     await response.write(prologue.encode())

@@ -59,6 +59,8 @@ class BulkApi:
         partner = self._find_partner(request)
         country = parse(request.query, BULK_PARAMETERS).get(COUNTRY, "")
         day_us = self._read_day(request.match_info["day"])
+        if request.method == "HEAD":
+            return web.Response(headers=_name_file(request))
         if partner in self._busy:
             raise Problem(
                 429,
@@ -159,14 +161,7 @@ class BulkApi:
 async def _stream(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:
     """Send pieces; break the connection at a failure, so that a reader notices it."""
     piece = await anext(pieces)
-    response = web.StreamResponse(
-        headers={
-            "Content-Type": MEDIA,
-            "Content-Disposition": 'attachment; filename="measurements-'
-            f'{request.match_info["day"]}.jsonl.gz"',
-            "Cache-Control": "private, no-store",
-        }
-    )
+    response = web.StreamResponse(headers=_name_file(request))
     await response.prepare(request)
     try:
         while piece:
@@ -179,6 +174,16 @@ async def _stream(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> 
         if request.transport is not None:
             request.transport.abort()
     return response
+
+
+def _name_file(request: web.Request) -> dict[str, str]:
+    """Return the headers of a day's file, whose length is unknown before it is written."""
+    return {
+        "Content-Type": MEDIA,
+        "Content-Disposition": 'attachment; filename="measurements-'
+        f'{request.match_info["day"]}.jsonl.gz"',
+        "Cache-Control": "private, no-store",
+    }
 
 
 def _find_bin(record: ReceivedMeasurement) -> int:

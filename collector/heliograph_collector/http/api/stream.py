@@ -12,7 +12,7 @@ from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameters import COUNTRY, LANG, parse
 from heliograph_collector.http.backend import Feed, ReaderNetworks
 from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus, Subscription
-from heliograph_collector.http.headers import start_event_stream
+from heliograph_collector.http.headers import head_event_stream, start_event_stream
 from heliograph_collector.http.i18n import DEFAULT, request_locale
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.request_addresses import forwarded_for
@@ -45,6 +45,8 @@ class EventStream:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         country = parse(request.query, STREAM_PARAMETERS).get(COUNTRY, "")
         lang = request_locale(request).lang
+        if request.method == "HEAD":
+            return head_event_stream(lang)
         last_id = request.headers.get("Last-Event-ID", "")[:64]
         networks = self._readers.client_networks(forwarded_for(request))
         try:

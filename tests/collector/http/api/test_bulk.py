@@ -87,6 +87,14 @@ async def test_a_partner_gets_lines_that_oonidata_reads(serve: Serve) -> None:
     assert {filters.country for filters in world.asked} == {"KZ"}
 
 
+async def test_head_names_the_file_to_a_partner_alone(serve: Serve) -> None:
+    client = await serve(build_feed(build_world()))
+    answer = await client.head(PATH, headers=BEARER)
+    assert (answer.status, answer.content_type) == (200, "application/gzip")
+    assert "measurements-2022-01-05.jsonl.gz" in answer.headers["Content-Disposition"]
+    assert (await client.head(PATH)).status == 401
+
+
 async def test_nothing_singles_a_vantage_out(serve: Serve) -> None:
     """No line identifies a vantage.
 

@@ -126,6 +126,11 @@ async def test_silence_is_a_comment_now_and_then(
         assert await until(answer, b": alive\n\n")
 
 
+async def test_head_tells_what_the_stream_is_and_ends(serve: Serve) -> None:
+    answer = await (await serve(World().feed())).head("/api/v1/stream")
+    assert (answer.status, answer.content_type) == (200, "text/event-stream")
+
+
 async def test_a_stopping_server_lets_its_readers_go(serve: Serve) -> None:
     feed = World().feed()
     client = await serve(feed)
