@@ -113,6 +113,18 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_a_full_disk_under_its_output_is_not_blamed_on_the_state(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        words = ["-m", "heliograph_agent", "experiments", "--state", str(tmp_path)]
+        done = subprocess.run(
+            [sys.executable, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "stdout cannot be used (No space left on device): make room" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 async def test_join_shows_what_will_run_and_asks(
     state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.directory_owner import act_as_owner
+from heliograph.standard_output import STDOUT, discard_output, name_output
 from heliograph.translation import (
     begin_line,
     choose_language,
@@ -65,6 +66,8 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
 
     Started by root, it continues as the owner of the state directory.
     """
+    if is_program:
+        name_output()
     os.umask(0o077)  # all files of an agent are private, whatever the directory's mode
     use_language(choose_language(os.environ, find_languages(LOCALE)), LOCALE)
     module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""
@@ -81,9 +84,11 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
         print_note(str(error))
         return 1
     except BrokenPipeError:  # `heliograph-agent plan | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     except OSError as error:  # that no command expected
+        if error.filename == STDOUT:
+            discard_output()
         path = error.filename or get_state(args).root
         sentence = _("{place} cannot be used ({reason}): make room, or let this user write.")
         print_note(sentence.format(place=path, reason=error.strerror))

@@ -20,6 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from heliograph.directory_owner import act_as_owner
+from heliograph.standard_output import STDOUT, discard_output, name_output
+from heliograph.units import DAY_US
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 
@@ -88,9 +90,8 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
 
     Started by root, it continues as the owner of the data directory.
     """
+    _prepare_process(is_program=is_program)
     args = build_parser(argv).parse_args(argv)
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses
-    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
     try:
         if not getattr(args, "is_offline", False):  # the agent's libraries are enough there
             _check_libraries(args.command)
@@ -100,15 +101,22 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     except (CommandError, KeysError) as error:
         return _print_failure(str(error))
     except BrokenPipeError:  # `heliograph-collector agents list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
     except OSError as error:
-        return _print_failure(describe_os_error(error.filename or "a file", error))
+        return _print_os_failure(error)
     except sqlite3.Error as error:
         return _print_failure(describe_database_error(_find_database(args), error))
     except KeyboardInterrupt:
         return _print_failure("stopped.")
     return code
+
+
+def _prepare_process(*, is_program: bool) -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses
+    os.environ.setdefault("GRPC_EXPERIMENTS", GRPC_EXPERIMENTS)
+    if is_program:
+        name_output()
 
 
 def _enter_data_directory(args: argparse.Namespace, *, is_program: bool) -> None:
@@ -133,6 +141,12 @@ def _find_database(args: argparse.Namespace) -> Path:
 def _print_failure(sentence: str) -> int:
     print(f"heliograph-collector: {sentence}", file=sys.stderr)
     return 1
+
+
+def _print_os_failure(error: OSError) -> int:
+    if error.filename == STDOUT:
+        discard_output()
+    return _print_failure(describe_os_error(error.filename or "a file", error))
 
 
 def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -299,6 +313,11 @@ def parse_day(argument: str) -> int:
             f"{argument!r} is no day; allowed: a day such as 2022-01-05"
         ) from None
     return round(midnight.timestamp()) * 1_000_000
+
+
+def parse_last_day(argument: str) -> int:
+    """Parse the last day of a window for argparse and return the µs at which it ends."""
+    return parse_day(argument) + DAY_US
 
 
 def parse_country(argument: str) -> str:

@@ -19,6 +19,7 @@ from heliograph_collector.cli import (
     check_store_exists,
     load_cli_config,
     parse_day,
+    parse_last_day,
     print_progress,
 )
 from heliograph_collector.cli.backup import report_as_command_error
@@ -46,7 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     parquet.add_argument("directory", metavar="DIR", type=Path, help="made if it does not exist")
     parquet.add_argument("--since", metavar="DAY", type=parse_day, help="first day, UTC (all)")
     parquet.add_argument(
-        "--until", metavar="DAY", type=parse_day, help="the day after the last one (today)"
+        "--until", metavar="DAY", type=parse_last_day, help="last day, UTC (yesterday)"
     )
     parquet.add_argument("--json", action="store_true", help="print one JSON object")
     add_common_options(parquet)
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     since_us = 0 if args.since is None else args.since
     until_us = now_us if args.until is None else args.until
     if since_us >= until_us:
-        raise CommandError("--since lies not before --until: nothing is between them.")
+        raise CommandError("--since lies after --until: nothing is between them.")
     with report_as_command_error():
         files = asyncio.run(
             export_days(config, folder, (since_us, until_us), now_us, print_progress)

@@ -6,8 +6,9 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, astuple
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="from this time, UTC (a week before --until)",
     )
     command.add_argument(
-        "--until", metavar="TIME", type=parse_time, help="up to this time, UTC (now)"
+        "--until",
+        metavar="TIME",
+        type=parse_end,
+        help="up to this time, UTC; a day is included (now)",
     )
     command.add_argument("--country", metavar="CC", type=parse_country, help="only this country")
     command.add_argument(
@@ -81,6 +85,15 @@ def parse_time(argument: str) -> datetime:
             f"{argument!r} is no time; allowed: 2022-01-05 or 2022-01-05T03:00:00Z"
         ) from None
     return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+
+
+def parse_end(argument: str) -> datetime:
+    """Parse the end of a window for argparse: a day is included, as by other commands."""
+    end = parse_time(argument)
+    with suppress(ValueError):
+        date.fromisoformat(argument)  # fails for a time of day
+        return end + timedelta(days=1)
+    return end
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from heliograph_collector.cli import (
     make_integer_parser,
     parse_country,
     parse_day,
+    parse_last_day,
 )
 
 
@@ -49,8 +50,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="N",
         help="a network of it alone",
     )
-    fetch.add_argument("--since", type=parse_day, required=True, metavar="DAY")
-    fetch.add_argument("--until", type=parse_day, metavar="DAY", help="the last day; today")
+    fetch.add_argument(
+        "--since", type=parse_day, required=True, metavar="DAY", help="first day, UTC"
+    )
+    fetch.add_argument("--until", type=parse_last_day, metavar="DAY", help="last day, UTC (today)")
     add_common_options(fetch)
 
 
@@ -73,7 +76,6 @@ def _list_sources(args: argparse.Namespace) -> int:
 
 async def _fetch(args: argparse.Namespace) -> int:
     from heliograph.clock import SystemClock
-    from heliograph.units import DAY_US
     from heliograph_collector.app.outside import (
         NotConfiguredError,
         SourceError,
@@ -88,9 +90,9 @@ async def _fetch(args: argparse.Namespace) -> int:
     config = load_cli_config(args)
     clock = SystemClock()
     now_us = clock.wall_us()
-    until_us = now_us if args.until is None else min(args.until + DAY_US, now_us)
+    until_us = now_us if args.until is None else min(args.until, now_us)
     if args.since >= until_us:
-        raise CommandError("--since must be before --until, and not in days to come.")
+        raise CommandError("--since must not lie after --until, nor in days to come.")
     place = (args.country, args.asn)
     window = (args.since, until_us)
     try:

@@ -371,3 +371,15 @@ def test_plan_names_the_newest_version_of_agents_and_the_insecure_ones(
     refused = run("plan", "set", str(file))
     assert refused.code == 1
     assert "must be a version of agents" in refused.err
+
+
+def test_a_day_as_until_is_included_by_every_command() -> None:
+    words = ["--since", "2022-01-05", "--until", "2022-01-05"]
+    end_us = 1_641_427_200 * SECOND_US  # 2022-01-06 00:00 UTC
+    for command in (["export", "parquet", "out"], ["sources", "fetch", "ioda", "--country", "KZ"]):
+        args = cli.build_parser().parse_args([*command, *words])
+        assert args.until == end_us
+    args = cli.build_parser().parse_args(["rejudge", *words])
+    assert args.until.timestamp() * SECOND_US == end_us
+    args = cli.build_parser().parse_args(["rejudge", "--until", "2022-01-05T03:00:00Z"])
+    assert args.until.isoformat() == "2022-01-05T03:00:00+00:00"

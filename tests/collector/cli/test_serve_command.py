@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -29,6 +31,18 @@ def test_full_database_wants_space_and_damaged_one_a_backup(tmp_path: Path) -> N
             db.executescript("CREATE TABLE a (b); CREATE TABLE c (d); CREATE TABLE e (f);")
     assert "free space" in describe_database_error("a.db", full.value)
     assert "restore a backup" in describe_database_error("a.db", sqlite3.DatabaseError("damaged"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_full_disk_under_the_output_of_a_command_is_named_as_such(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        words = ["-m", "heliograph_collector", "sources", "list", "--data", str(tmp_path)]
+        done = subprocess.run(
+            [sys.executable, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "stdout cannot be used (No space left on device): free space" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

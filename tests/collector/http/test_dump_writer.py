@@ -334,7 +334,7 @@ def test_export_writes_the_same_into_a_folder(
 ) -> None:
     data, folder = tmp_path / "data", tmp_path / "out"
     fill_store(data, cell(12), cell(12, start_us=T0 + DAY_US))
-    places = ["--data", str(data), "--until", "2022-01-06", "--json"]
+    places = ["--data", str(data), "--until", "2022-01-05", "--json"]
     assert cli.main(["export", "parquet", str(folder), *places]) == 0
     (file,) = json.loads(capsys.readouterr().out)["files"]
     assert (file["name"], file["rows"]) == (FILE, 1)
