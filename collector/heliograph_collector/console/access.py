@@ -8,7 +8,9 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial, wraps
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -17,6 +19,7 @@ from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.console.sessions import LIFETIME_US, LoginSession, Sessions
 from heliograph_collector.fleet.operators import ROLES, OperatorsError, Person
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.model.published.files import ProblemDocument
 
 log = logging.getLogger("heliograph.console")
 
@@ -29,6 +32,12 @@ MAX_LINES = 64  # assumed; of the audit trail that wait, each with a request tha
 LIVE_HEADER = "X-Heliograph-Live"  # of a page that refreshes itself, possibly without a user
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AddRoute = Callable[[str, str, str, PageHandler], None]  # method, path, role, page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalView(templates.PageView):
+    template: ClassVar[str] = "refusal.html"
+    problem: ProblemDocument
 
 
 class AccessControl:
@@ -75,7 +84,10 @@ class AccessControl:
 
     def route_adder(self, app: web.Application) -> AddRoute:
         def add(method: str, path: str, role: str, handler: PageHandler) -> None:
-            app.router.add_route(method, path, self.guard(role, handler))
+            guarded = self.guard(role, handler)
+            app.router.add_route(method, path, guarded)
+            if method == "GET":
+                app.router.add_route("HEAD", path, guarded)
 
         return add
 
@@ -173,9 +185,8 @@ class AccessControl:
             await self.record_audit(request, action, is_refused=True, note=problem.document.title)
         if "text/html" not in _accept_header(request):
             raise problem
-        response = templates.render(
-            request, "refusal.html", status=problem.status, problem=problem.document
-        )
+        view = RefusalView(problem=problem.document)
+        response = templates.render(request, view, status=problem.status)
         response.headers.update(problem.headers)
         return response
 
@@ -189,7 +200,11 @@ def has_role(role: str, required_role: str) -> bool:
 def derive_login_token(request: web.Request, secret: bytes) -> str:
     """Derive the token of the login form from its cookie; "" without a cookie."""
     cookie = request.cookies.get(cookie_name(request, "door"), "")
-    return hmac.digest(secret, b"login form\0" + cookie.encode(), "sha256").hex() if cookie else ""
+    return sign_login_cookie(cookie, secret) if cookie else ""
+
+
+def sign_login_cookie(cookie: str, secret: bytes) -> str:
+    return hmac.digest(secret, b"login form\0" + cookie.encode(), "sha256").hex()
 
 
 def cookie_name(request: web.Request, name: str) -> str:

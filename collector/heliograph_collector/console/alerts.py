@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from aiohttp import web
 
@@ -90,6 +90,13 @@ class Notifications(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsView(templates.PageView):
+    template: ClassVar[str] = "incident_alerts.html"
+    receivers: Sequence[ReceiverView]
+    deliveries: Sequence[SentMessage]
+
+
 class AlertPages:
     """The page of receivers and deliveries, and its form."""
 
@@ -107,15 +114,14 @@ class AlertPages:
         except sqlite3.Error as error:
             raise Problem(503, "No outbox", f"The outbox cannot be read: {error}.") from error
         newest_states = {message.receiver: message.state for message in reversed(messages)}
-        return templates.render(
-            request,
-            "incident_alerts.html",
+        view = AlertsView(
             receivers=[
                 build_receiver_view(receiver, newest_states.get(receiver.name, ""))
                 for receiver in self._notifications.receivers
             ],
             deliveries=messages,
         )
+        return templates.render(request, view)
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
         id_ = self._access_control.checked_form(request).get("id", "")[:64]

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -16,7 +18,8 @@ from heliograph_collector.console.login import LoginPages
 from heliograph_collector.console.plans import PlanPages
 from heliograph_collector.console.rules import RulesPages
 from heliograph_collector.console.voice_page import VoiceCodePage
-from heliograph_collector.http.headers import start_event_stream
+from heliograph_collector.fleet.audit_log import AuditEntry
+from heliograph_collector.http.headers import head_event_stream, start_event_stream
 from heliograph_collector.http.problem import Problem
 
 PAGE_SIZE = 50  # entries of the audit trail
@@ -40,6 +43,8 @@ class ConsoleEventStream:
         self._closing.set()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return head_event_stream()
         if self._open_count >= MAX_STREAMS:
             raise Problem(503, "Too many pages", "Close some.", headers={"Retry-After": "60"})
         self._open_count += 1
@@ -80,6 +85,14 @@ def _format_event(name: str, data: Mapping[str, object]) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailView(templates.PageView):
+    template: ClassVar[str] = "trail.html"
+    entries: Sequence[AuditEntry]
+    older: int  # where the next page begins
+    is_newest: bool
+
+
 class AuditPage:
     def __init__(self, access_control: AccessControl) -> None:
         self._backend = access_control.backend
@@ -90,9 +103,8 @@ class AuditPage:
     async def show(self, request: web.Request) -> web.StreamResponse:
         before = forms.parse_number(request.query.get("before", ""), 15)
         entries, older = await asyncio.to_thread(self._backend.trail.read_page, before, PAGE_SIZE)
-        return templates.render(
-            request, "trail.html", deeds=entries, older=older, first=before is None
-        )
+        view = TrailView(entries=entries, older=older, is_newest=before is None)
+        return templates.render(request, view)
 
 
 PAGE_GROUPS = (

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -23,6 +25,33 @@ async def list_rows(backend: ConsoleBackend) -> list[fleet_table.FleetRow]:
     return fleet_table.build_rows(agents, backend.list_live_agents())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView(templates.PageView):
+    template: ClassVar[str] = "fleet.html"
+    fleet_filter: fleet_table.FleetFilter
+    fleet_page: fleet_table.FleetPage
+    states: Sequence[str]
+    status_line: health_summary.StatusLine
+    now_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoverageView(templates.PageView):
+    template: ClassVar[str] = "coverage.html"
+    cells: Sequence[fleet_table.FleetCoverage]
+    hidden: int  # cells beyond MAX_CELLS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView(templates.PageView):
+    template: ClassVar[str] = "agent.html"
+    row: fleet_table.FleetRow
+    record: AgentRecord
+    reasons: Sequence[str]  # why it may be silent
+    neighbors: str
+    now_s: int
+
+
 class FleetPages:
     def __init__(self, access_control: AccessControl) -> None:
         self._access_control = access_control
@@ -38,36 +67,33 @@ class FleetPages:
     async def show(self, request: web.Request) -> web.StreamResponse:
         rows = await list_rows(self._backend)
         fleet_filter = _parse_filter(request)
-        return templates.render(
-            request,
-            "fleet.html",
-            wanted=fleet_filter,
-            cut=fleet_table.cut_page(rows, fleet_filter),
+        view = FleetView(
+            fleet_filter=fleet_filter,
+            fleet_page=fleet_table.cut_page(rows, fleet_filter),
             states=fleet_table.STATES,
-            line=health_summary.summarize_fleet(rows),
+            status_line=health_summary.summarize_fleet(rows),
             now_s=self._backend.clock.wall_us() // 1_000_000,
         )
+        return templates.render(request, view)
 
     async def show_coverage(self, request: web.Request) -> web.StreamResponse:
         cells = fleet_table.build_coverage(await list_rows(self._backend))
-        return templates.render(
-            request, "coverage.html", cells=cells[:MAX_CELLS], hidden=max(0, len(cells) - MAX_CELLS)
-        )
+        view = CoverageView(cells=cells[:MAX_CELLS], hidden=max(0, len(cells) - MAX_CELLS))
+        return templates.render(request, view)
 
     async def show_agent(self, request: web.Request) -> web.StreamResponse:
         rows = await list_rows(self._backend)
         row = _find_row(rows, request.match_info["id"])
         now_s = self._backend.clock.wall_us() // 1_000_000
         record = await asyncio.to_thread(self._read_record, row.agent)
-        return templates.render(
-            request,
-            "agent.html",
+        view = AgentView(
             row=row,
             record=record,
             reasons=list_reasons(row.agent, record, now_s, is_here=row.live is not None),
             neighbors=fleet_table.describe_neighbors(row, rows),
             now_s=now_s,
         )
+        return templates.render(request, view)
 
     def _read_record(self, agent: EnrolledAgent) -> AgentRecord:
         fleet = self._backend.fleet

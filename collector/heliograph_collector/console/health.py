@@ -1,12 +1,37 @@
 """The overview and the health page."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
 from heliograph_collector.console import fleet_table, health_summary, templates
 from heliograph_collector.console.access import VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.backend import IngestStatus
 from heliograph_collector.console.fleet import list_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeView(templates.PageView):
+    template: ClassVar[str] = "home.html"
+    lines: Sequence[tuple[str, str, health_summary.StatusLine]]  # path, title, state
+    newest: Sequence[fleet_table.FleetRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthView(templates.PageView):
+    template: ClassVar[str] = "health.html"
+    now_s: int
+    controls: Sequence[fleet_table.FleetRow]
+    controls_line: health_summary.StatusLine
+    ingest: IngestStatus
+    ingest_line: health_summary.StatusLine
+    refusals: Sequence[tuple[tuple[str, str, str], int]]  # (carrier, status, reason), count
+    refusals_line: health_summary.StatusLine
+    spools_line: health_summary.StatusLine
+    backlogs: Sequence[fleet_table.FleetRow]
 
 
 class HomePage:
@@ -36,9 +61,8 @@ class HomePage:
             ),
             ("/console/health#spools", "Spools", health_summary.summarize_spools(rows)),
         )
-        return templates.render(
-            request, "home.html", lines=lines, newest=[r for r in rows if r.live][:6]
-        )
+        view = HomeView(lines=lines, newest=[r for r in rows if r.live][:6])
+        return templates.render(request, view)
 
 
 _MAX_BACKLOGS = 20
@@ -58,19 +82,18 @@ class HealthPages:
         for carrier, status, reason, number in ingest_status.envelopes:
             if status not in ("stored", "duplicate"):
                 refused_counts[carrier, status, reason] += number
-        return templates.render(
-            request,
-            "health.html",
+        view = HealthView(
             now_s=self._backend.clock.wall_us() // 1_000_000,
             controls=[r for r in rows if r.agent.role == "control" and r.state != "revoked"][:50],
-            of_controls=health_summary.summarize_controls(rows),
+            controls_line=health_summary.summarize_controls(rows),
             ingest=ingest_status,
-            of_ingest=health_summary.summarize_ingest(ingest_status),
-            refused=refused_counts.most_common(),
-            of_refusals=health_summary.summarize_refusals(ingest_status),
-            of_spools=health_summary.summarize_spools(rows),
+            ingest_line=health_summary.summarize_ingest(ingest_status),
+            refusals=refused_counts.most_common(),
+            refusals_line=health_summary.summarize_refusals(ingest_status),
+            spools_line=health_summary.summarize_spools(rows),
             backlogs=_list_backlogs(rows),
         )
+        return templates.render(request, view)
 
 
 def _list_backlogs(rows: list[fleet_table.FleetRow]) -> list[fleet_table.FleetRow]:

@@ -7,7 +7,9 @@ exactly the reviewed text is published.
 
 import asyncio
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -59,6 +61,36 @@ class Review:
     operator_entry: OperatorEntry
     publication: Publication
     made_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentListView(templates.PageView):
+    template: ClassVar[str] = "incidents.html"
+    rows: Sequence[IncidentRow]
+    omitted_count: int
+    counts: Mapping[str, int]  # by filter
+    show: str  # the chosen one of FILTERS
+    query: Mapping[str, str]
+    countries: Sequence[str]
+    services: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewView(templates.PageView):
+    template: ClassVar[str] = "review.html"
+    incident_id: str
+    publication: Publication
+    review: str  # the token of the review
+    error_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView(templates.PageView):
+    template: ClassVar[str] = "incident.html"
+    incident: IncidentDetail
+    evidence: IncidentEvidence
+    error_text: str
+    comment: str  # as it was typed
 
 
 class Reviews:
@@ -135,17 +167,16 @@ class IncidentPages:
             "all": len(matching),
         }
         rows = [line for line in matching if show == "all" or line.is_open is (show == "open")]
-        return templates.render(
-            request,
-            "incidents.html",
+        view = IncidentListView(
             rows=rows[:_MAX_ROWS],
-            more=len(rows[_MAX_ROWS:]),
+            omitted_count=len(rows[_MAX_ROWS:]),
             counts=counts,
             show=show,
-            asked=query,
+            query=query,
             countries=sorted({line.country for line in incident_rows}),
             services=sorted({line.service for line in incident_rows if line.service}),
         )
+        return templates.render(request, view)
 
     async def show_incident(self, request: web.Request) -> web.StreamResponse:
         return await self._render_incident(request)
@@ -214,30 +245,26 @@ class IncidentPages:
         publication = await self._publisher.preview(operator_entry)
         session = templates.session_of(request)
         token = self._reviews.add(session.token if session else "", operator_entry, publication)
-        return templates.render(
-            request,
-            "review.html",
-            status=status,
-            id=operator_entry.incident,
+        view = ReviewView(
+            incident_id=operator_entry.incident,
             publication=publication,
             review=token,
-            wrong=error_text,
+            error_text=error_text,
         )
+        return templates.render(request, view, status=status)
 
     async def _render_incident(
         self, request: web.Request, error_text: str = "", comment: str = ""
     ) -> web.StreamResponse:
         """Show the present incident, after a refusal with reason and typed comment."""
         incident = self._find_incident(request)
-        return templates.render(
-            request,
-            "incident.html",
-            status=409 if error_text else 200,
-            case=incident,
+        view = IncidentView(
+            incident=incident,
             evidence=await self._get_evidence(incident.row.id),
-            wrong=error_text,
-            text=comment,
+            error_text=error_text,
+            comment=comment,
         )
+        return templates.render(request, view, status=409 if error_text else 200)
 
     def _list_incidents(self) -> list[IncidentRow]:
         """List the incidents, confirmed before suspected before closed ones."""

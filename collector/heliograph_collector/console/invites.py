@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -11,6 +14,7 @@ from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.fleet.invites import (
+    InviteStatus,
     is_loopback,
     list_invites,
     read_address,
@@ -21,6 +25,20 @@ from heliograph_collector.http.problem import Problem
 MAX_USES = 100_000
 LIFETIMES_S = {"1h": 3_600, "1d": 86_400, "7d": 604_800, "30d": 2_592_000, "365d": 31_536_000}
 ROLES = ("volunteer", "control")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvitesView(templates.PageView):
+    template: ClassVar[str] = "invites.html"
+    error_text: str
+    invite_line: str  # of a new invite, "" for none
+    address: str  # that the line leads to
+    is_local: bool
+    qr_code: str  # a data URL
+    uses: int
+    open_invites: Sequence[InviteStatus]
+    ended_invites: Sequence[InviteStatus]
+    lifetimes: Collection[str]
 
 
 class InvitePages:
@@ -79,22 +97,18 @@ class InvitePages:
         address = read_address(invite_line) if invite_line else ""
         all_offers = await asyncio.to_thread(list_invites, self._backend.fleet)
         now_s = self._now_s()
-        return templates.render(
-            request,
-            "invites.html",
-            status=status,
-            wrong=error_text,
-            line=invite_line,
+        view = InvitesView(
+            error_text=error_text,
+            invite_line=invite_line,
             address=address,
             is_local=bool(address) and is_loopback(split_endpoint(address)[0]),
-            picture=qr_code,
+            qr_code=qr_code,
             uses=uses,
-            now_s=now_s,
-            open=[offer for offer in all_offers if offer.is_open(now_s)],
-            over=[offer for offer in all_offers if not offer.is_open(now_s)][:20],
-            lives=LIFETIMES_S,
-            roles=ROLES,
+            open_invites=[offer for offer in all_offers if offer.is_open(now_s)],
+            ended_invites=[offer for offer in all_offers if not offer.is_open(now_s)][:20],
+            lifetimes=LIFETIMES_S,
         )
+        return templates.render(request, view, status=status)
 
     def _now_s(self) -> int:
         return self._backend.clock.wall_us() // 1_000_000

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -52,6 +53,15 @@ class LoginTry:
     browser: str
     wait_s: int
     kind: LoginKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginView(templates.PageView):
+    template: ClassVar[str] = "login.html"
+    error_text: str
+    name: str
+    token: str  # of the form, bound to a cookie
+    is_unencrypted: bool  # the page comes over HTTP from another machine
 
 
 class LoginPages:
@@ -177,17 +187,14 @@ class LoginPages:
     ) -> web.Response:
         """Render the form with a new token, bound to a new cookie."""
         cookie = secrets.token_hex(32)
-        response = templates.render(
-            request,
-            "login.html",
-            status=status,
-            wrong=error_text,
+        view = LoginView(
+            error_text=error_text,
             name=name,
-            token=hmac.digest(
-                self._backend.secret, b"login form\0" + cookie.encode(), "sha256"
-            ).hex(),
-            bare=request_scheme(request) != "https" and _request_host(request) not in _LOCAL_HOSTS,
+            token=access.sign_login_cookie(cookie, self._backend.secret),
+            is_unencrypted=request_scheme(request) != "https"
+            and _request_host(request) not in _LOCAL_HOSTS,
         )
+        response = templates.render(request, view, status=status)
         access.set_cookie(request, response, "door", cookie, 3_600)
         return response
 

@@ -4,9 +4,9 @@ The effect is found by a dry run over the last day, one at a time, while pages a
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 from aiohttp import web
 
@@ -20,10 +20,33 @@ from heliograph_collector.console.backend import (
     DryRunStatus,
     InvalidInputError,
     TriedList,
+    VerdictChangeCount,
 )
 
 _MAX_JUDGED = 50_000  # measurements: some minutes of one core at most
 _TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRunOutcome:
+    """The rows of a finished run, and its bounds as `rejudge` takes them."""
+
+    moves: Sequence[VerdictChangeCount]  # of state or rule
+    moved: int
+    kept: int  # verdicts with the same state and rule
+    since: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesView(templates.PageView):
+    template: ClassVar[str] = "rules.html"
+    rules_version: str
+    dry_run: DryRunStatus
+    outcome: DryRunOutcome | None  # None without a finished run
+    error_text: str
+    name: str
+    list_text: str
 
 
 class RulesPages:
@@ -63,30 +86,27 @@ class RulesPages:
         list_text: str = "",
     ) -> web.Response:
         dry_run = self._backend.read_dry_run()
-        return templates.render(
-            request,
-            "rules.html",
-            status=status,
-            rules=self._backend.rules_version,
+        view = RulesView(
+            rules_version=self._backend.rules_version,
             dry_run=dry_run,
-            wrong=error_text,
+            outcome=_describe_outcome(dry_run.result) if dry_run.result else None,
+            error_text=error_text,
             name=name,
-            text=list_text,
-            **(_describe_result(dry_run.result) if dry_run.result else {}),
+            list_text=list_text,
         )
+        return templates.render(request, view, status=status)
 
 
-def _describe_result(result: DryRun) -> dict[str, object]:
-    """Return the rows of a finished run, and its bounds as `rejudge` takes them."""
+def _describe_outcome(result: DryRun) -> DryRunOutcome:
     moves = [c for c in result.changes if (c.state_before, c.before) != (c.state_after, c.after)]
     moved = sum(move.count for move in moves)
-    return {
-        "moves": moves,
-        "moved": moved,
-        "kept": sum(change.count for change in result.changes) - moved,
-        "since": format_second(result.since_us),
-        "until": format_second(result.until_us),
-    }
+    return DryRunOutcome(
+        moves=moves,
+        moved=moved,
+        kept=sum(change.count for change in result.changes) - moved,
+        since=format_second(result.since_us),
+        until=format_second(result.until_us),
+    )
 
 
 class DryRunner(Protocol):

@@ -1,10 +1,11 @@
 """The layout of the console's pages: user, navigation and browser policy."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import ClassVar
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -47,6 +48,13 @@ NAVIGATION: list[tuple[str, str]] = [
 OPERATOR_PATHS = ("/console/code", "/console/trail")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView:
+    """The content of one page: its template reads the fields, and the layout's names."""
+
+    template: ClassVar[str]
+
+
 @cache
 def environment() -> Environment:
     return Environment(
@@ -58,9 +66,7 @@ def environment() -> Environment:
     )
 
 
-def render(
-    request: web.Request, template: str, *, status: int = 200, **values: Any
-) -> web.Response:
+def render(request: web.Request, view: PageView, *, status: int = 200) -> web.Response:
     """Render a page in the layout; its `session` is None before the login."""
     session = session_of(request)
     is_operator = session is not None and session.role == "operator"
@@ -72,7 +78,8 @@ def render(
         "say": formats,
         "assets": build_asset_urls(),
     }
-    html = environment().get_template(template).render(context | values)
+    content = {field.name: getattr(view, field.name) for field in fields(view)}
+    html = environment().get_template(view.template).render(context | content)
     return web.Response(
         status=status, text=html, content_type="text/html", charset="utf-8", headers=_HEADERS
     )

@@ -1,6 +1,8 @@
 """The page for codes of `heliograph-agent code` that are read out by telephone."""
 
 import asyncio
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -9,6 +11,15 @@ from heliograph_collector.console.access import OPERATOR, AccessControl, AddRout
 from heliograph_collector.console.backend import InvalidInputError, VoiceReport
 
 _MAX_CODE_CHARS = 1_000  # characters: three times the longest code in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceCodeView(templates.PageView):
+    template: ClassVar[str] = "code.html"
+    code_text: str
+    error_text: str
+    report: VoiceReport | None
+    is_stored: bool
 
 
 class VoiceCodePage:
@@ -63,12 +74,7 @@ class VoiceCodePage:
         report: VoiceReport | None = None,
         is_stored: bool = False,
     ) -> web.Response:
-        return templates.render(
-            request,
-            "code.html",
-            status=status,
-            text=code_text,
-            wrong=error_text,
-            found=report,
-            kept=is_stored,
+        view = VoiceCodeView(
+            code_text=code_text, error_text=error_text, report=report, is_stored=is_stored
         )
+        return templates.render(request, view, status=status)

@@ -9,7 +9,7 @@ import pytest
 from heliograph.keys import SigningKey
 from heliograph.services import load_shipped_services
 from heliograph_agent.consent import consent_scope
-from heliograph_collector.console import plans
+from heliograph_collector.console import plan_changes
 from heliograph_collector.console.backend import DryRun, DryRunStatus, VerdictChangeCount
 from heliograph_collector.console.health_summary import describe_lost_times
 from heliograph_collector.fleet.forgetting import forget_agent
@@ -222,7 +222,7 @@ services:
 
 def test_what_volunteers_are_asked_is_what_agents_ask() -> None:
     plan = build_default_plan(load_shipped_services())
-    assert plans.consent_scope(plan) == consent_scope(plan)
+    assert plan_changes.consent_scope(plan) == consent_scope(plan)
 
 
 async def test_health_in_one_line_each(caller: Caller, backend: FakeBackend) -> None:
