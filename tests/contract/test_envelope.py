@@ -223,3 +223,10 @@ def test_padding_that_hides_bytes_is_refused() -> None:
     padded = bytearray((0).to_bytes(4, "big") + bytes(460))
     padded[-1] = 1
     assert reason(encrypted(bytes(padded))) == "bad_padding"
+
+
+def test_a_size_that_no_agent_sends_is_refused_unopened() -> None:
+    odd = encrypted(bytes(1_000))
+    with pytest.raises(envelope.EnvelopeError) as error:
+        envelope.open_envelope(odd, COLLECTOR, known)
+    assert error.value.reason == "bad_size"

@@ -28,11 +28,13 @@ class Machine:
     def live(self, seconds: int) -> int:
         """Run a collector for so long; return the expiry time in the end."""
         expiry = self.start()
+        expiry_us = 0
         for _ in range(seconds):
             self.hands.advance_us(SECOND_US)
-            self.stored_us = expiry.expiry_us()
+            expiry_us = expiry.expiry_us()
+            self.stored_us = expiry.reached_us()
             self.record_us = max(self.record_us, self.hands.wall)
-        return self.stored_us
+        return expiry_us
 
 
 def test_the_expiry_time_is_the_present_time_where_no_clock_is_wrong() -> None:
@@ -56,6 +58,12 @@ def test_a_clock_ahead_by_two_years_ages_nothing_whenever_the_collector_starts(s
     ahead_us = machine.stored_us - machine.hands.wall
     assert ahead_us <= 25 * starts * SECOND_US
     assert machine.live(1) == machine.hands.wall
+
+
+def test_a_clock_ahead_ages_nothing_in_data_that_have_no_expiry_time_yet() -> None:
+    machine = Machine()
+    machine.hands.wall += TWO_YEARS
+    assert machine.live(25) <= START + 50 * SECOND_US
 
 
 def test_small_jumps_that_are_followed_do_not_add_up() -> None:
