@@ -19,7 +19,6 @@ from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.console.sessions import LIFETIME_US, LoginSession, Sessions
 from heliograph_collector.fleet.operators import ROLES, OperatorsError, Person
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.model.published.files import ProblemDocument
 
 log = logging.getLogger("heliograph.console")
 
@@ -37,7 +36,8 @@ AddRoute = Callable[[str, str, str, PageHandler], None]  # method, path, role, p
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalView(templates.PageView):
     template: ClassVar[str] = "refusal.html"
-    problem: ProblemDocument
+    title: str
+    detail: str
 
 
 class AccessControl:
@@ -185,7 +185,7 @@ class AccessControl:
             await self.record_audit(request, action, is_refused=True, note=problem.document.title)
         if "text/html" not in _accept_header(request):
             raise problem
-        view = RefusalView(problem=problem.document)
+        view = RefusalView(title=problem.document.title, detail=problem.document.detail)
         response = templates.render(request, view, status=problem.status)
         response.headers.update(problem.headers)
         return response

@@ -11,6 +11,7 @@ from heliograph.experiments import NAMES
 from heliograph.plan import ROLES, VERSION, Limits, Plan, PlannedTask
 from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.console.forms import parse_number
+from heliograph_collector.console.plan_changes import describe_task
 
 NEW_ROWS = 3
 _UNITS_S = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
@@ -29,6 +30,10 @@ class TaskRow:
     interval: str
     role: str
     is_removed: bool = False
+
+    @property
+    def name(self) -> str:
+        return describe_task(self.task)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """The contents of the pages of plans and services."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from heliograph.plan import Plan, PlannedTask, Service
+from heliograph.plan import Plan, Service
 from heliograph.services import Services
 from heliograph_collector.console.plan_changes import PlanChange, PlanPreview
 from heliograph_collector.console.plan_form import PlanForm
@@ -13,13 +13,21 @@ from heliograph_collector.fleet.plans import PlanSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTaskLine:
+    """A task of the plan, in words."""
+
+    name: str
+    interval: str
+    role: str  # "" for everybody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanView(PageView):
     template: ClassVar[str] = "plan.html"
     plan: Plan | None
+    tasks: Sequence[PlannedTaskLine]
     plan_yaml: str
     history: Sequence[PlanSummary]
-    format_interval: Callable[[int], str]
-    describe_task: Callable[[PlannedTask], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,6 @@ class PlanEditorView(PageView):
     plan_yaml: str
     form: PlanForm | None
     error_text: str
-    describe_task: Callable[[PlannedTask], str]
     experiments: Sequence[str]
     services: Sequence[Service]
 

@@ -23,6 +23,7 @@ from heliograph_collector.console.plan_changes import (
 from heliograph_collector.console.plan_form import PlanForm, build_plan, fill_form, read_fields
 from heliograph_collector.console.plan_views import (
     PlanEditorView,
+    PlannedTaskLine,
     PlanPreviewView,
     PlanVersionView,
     PlanView,
@@ -61,10 +62,9 @@ class PlanPages:
         plan = await self._read_current()
         view = PlanView(
             plan=plan,
+            tasks=_list_tasks(plan) if plan else [],
             plan_yaml=render_plan(plan) if plan else "",
             history=await asyncio.to_thread(list_plans, self._backend.fleet),
-            format_interval=format_interval,
-            describe_task=describe_task,
         )
         return templates.render(request, view)
 
@@ -194,7 +194,6 @@ class PlanPages:
             plan_yaml=plan_yaml,
             form=form,
             error_text=error_text,
-            describe_task=describe_task,
             experiments=NAMES,
             services=self._backend.services.services,
         )
@@ -214,3 +213,12 @@ class PlanPages:
         if plan is None:
             raise Problem(404, "No such plan", "The versions there were stand on the plan's page.")
         return plan
+
+
+def _list_tasks(plan: Plan) -> list[PlannedTaskLine]:
+    return [
+        PlannedTaskLine(
+            name=describe_task(task), interval=format_interval(task.interval_s), role=task.role
+        )
+        for task in plan.tasks
+    ]

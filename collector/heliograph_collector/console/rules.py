@@ -33,7 +33,7 @@ class DryRunOutcome:
 
     moves: Sequence[VerdictChangeCount]  # of state or rule
     moved: int
-    kept: int  # verdicts with the same state and rule
+    unchanged: int  # verdicts with the same state and rule
     since: str
     until: str
 
@@ -103,7 +103,7 @@ def _describe_outcome(result: DryRun) -> DryRunOutcome:
     return DryRunOutcome(
         moves=moves,
         moved=moved,
-        kept=sum(change.count for change in result.changes) - moved,
+        unchanged=sum(change.count for change in result.changes) - moved,
         since=format_second(result.since_us),
         until=format_second(result.until_us),
     )

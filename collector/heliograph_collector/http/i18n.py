@@ -236,6 +236,9 @@ class Locale:
         """Format a number, without decimals if it is whole."""
         return format_number(self.lang, int(value) if value == int(value) else value)
 
+    def percent(self, share: float) -> str:
+        return format_percent(self.lang, share)
+
     def digits(self, value: str) -> str:
         return localize_digits(self.lang, value)
 

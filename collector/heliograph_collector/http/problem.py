@@ -5,6 +5,8 @@ A bug is a 500 and a log entry. A browser gets the same refusal as a page.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 from aiohttp import web
@@ -13,7 +15,7 @@ from aiohttp.typedefs import Middleware
 from heliograph_collector.http import i18n
 from heliograph_collector.http.backend import PublicScope, find_service
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.model.published.files import ProblemDocument
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
 
@@ -168,15 +170,26 @@ def _wants_page(request: web.Request, response: web.Response) -> bool:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalContent(PageContent):
+    template: ClassVar[str] = "refusal.html"
+    lede: str
+    status: int
+    detail: str
+    parameter: str
+    allowed: str
+
+
 def render_problem(problem: ProblemDocument, assets: Mapping[str, str], t: Locale) -> str:
     """Render a problem as a page; the summary is translated, its detail is English."""
-    return render_template(
-        "refusal.html",
-        t=t,
-        assets=assets,
-        lede=t(f"refused.lede_{problem.status}"),
-        status=problem.status,
-        detail="" if problem.status == 404 and not problem.parameter else problem.detail,
-        parameter=problem.parameter,
-        allowed=problem.allowed,
+    return render_page(
+        RefusalContent(
+            t=t,
+            assets=assets,
+            lede=t(f"refused.lede_{problem.status}"),
+            status=problem.status,
+            detail="" if problem.status == 404 and not problem.parameter else problem.detail,
+            parameter=problem.parameter,
+            allowed=problem.allowed,
+        )
     )

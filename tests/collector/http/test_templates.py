@@ -1,38 +1,47 @@
-"""A page hands its template what that shows, and nothing else."""
+"""A page hands its template what that reads, and nothing else."""
 
-import ast
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import fields
 
 import pytest
-from jinja2 import meta
+from jinja2 import meta, nodes
 
-from heliograph_collector import http
-from heliograph_collector.http import templates
+from heliograph_collector.http import app, templates
+from heliograph_collector.http.templates import PageContent
 
-BY_CONTEXT = {"t"}  # macros have it from the template that imports them
-
-
-def list_renderings() -> Iterator[tuple[str, frozenset[str]]]:
-    """List each template that is rendered, with the names of its values."""
-    for module in Path(http.__path__[0]).rglob("*.py"):
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "render_template":
-                (name,) = (x.value for x in node.args if isinstance(x, ast.Constant))
-                values = {k.arg for k in node.keywords if k.arg}
-                assert len(values) == len(node.keywords), f"{module} unpacks a mapping"
-                yield str(name), frozenset(values)
+# What the frame and the headline read where it is given: not on a page without live parts, and no
+# headline on an incident's, which has its line.
+OPTIONAL = {"at", "entry", "outdated", "last_days", "headline"}
+BUILD_APP = app.build_app  # whose module imports the contents of all pages
+CONTENTS = {content.template: content for content in PageContent.__subclasses__()}
 
 
-def list_variables(name: str) -> set[str]:
-    """List the free variables of a template and of all that it extends, includes or imports."""
+def iter_trees(name: str) -> Iterator[nodes.Template]:
+    """Iterate over a template and all that it extends, includes or imports."""
     environment = templates._environment()
     assert environment.loader is not None
     tree = environment.parse(environment.loader.get_source(environment, name)[0])
-    parts = (part for part in meta.find_referenced_templates(tree) if part)
-    return meta.find_undeclared_variables(tree).union(*map(list_variables, parts))
+    yield tree
+    for part in meta.find_referenced_templates(tree):
+        if part:
+            yield from iter_trees(part)
 
 
-@pytest.mark.parametrize(("name", "values"), sorted(list_renderings(), key=str))
-def test_each_value_is_shown(name: str, values: frozenset[str]) -> None:
-    assert values - BY_CONTEXT <= list_variables(name)
+def list_assigned(tree: nodes.Template) -> Iterator[str]:
+    """List the names that a template gives to others: variables, macros and imports."""
+    targets = [assign.target for assign in tree.find_all(nodes.Assign)]
+    targets += [block.target for block in tree.find_all(nodes.AssignBlock)]
+    yield from (target.name for target in targets if isinstance(target, nodes.Name))
+    yield from (macro.name for macro in tree.find_all(nodes.Macro))
+    for imported in tree.find_all(nodes.FromImport):
+        yield from (name if isinstance(name, str) else name[1] for name in imported.names)
+
+
+@pytest.mark.parametrize("template", sorted(CONTENTS))
+def test_a_template_reads_the_fields_of_its_content(template: str) -> None:
+    trees = list(iter_trees(template))
+    read = set().union(*(meta.find_undeclared_variables(tree) for tree in trees))
+    given = {field.name for field in fields(CONTENTS[template])}
+    assigned = {name for tree in trees for name in list_assigned(tree)}
+    assert given <= read | {"t"}  # macros have it from the template that imports them
+    assert read - assigned - OPTIONAL <= given

@@ -1,13 +1,12 @@
 """`/docs`: the OpenAPI document as one page without a script."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import msgspec
 from aiohttp import web
-from markupsafe import Markup, escape
 from msgspec import Struct
 
 from heliograph_collector.http.api.openapi_document import (
@@ -18,11 +17,10 @@ from heliograph_collector.http.api.openapi_document import (
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.api.schemas import REF_PREFIX
 from heliograph_collector.http.headers import respond_text
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 
 _MAX_AGE_S = 300
 _MAX_ENUM = 8  # a longer list of values is only called by its type
-_QUOTED = re.compile("`([^`]+)`")
 _READERS = ("", "partner", "operator")  # by the ways in which each may prove itself
 _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
 
@@ -61,6 +59,13 @@ class FieldSchema(Struct, frozen=True, kw_only=True, rename={"ref": "$ref", "any
     properties: "dict[str, FieldSchema]" = {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocsContent(PageContent):
+    template: ClassVar[str] = "docs.html"
+    operations: Sequence[ApiOperation]
+    version: str
+
+
 class DocsPage:
     def __init__(self, document: OpenApiDocument, assets: Mapping[str, str]) -> None:
         self._document = document
@@ -68,22 +73,17 @@ class DocsPage:
 
     @cached_property  # the document does not change
     def _html(self) -> str:
-        return render_template(
-            "docs.html",
-            assets=self._assets,
-            calls=list_operations(self._document),
-            version=self._document.info.version,
-            quoted=render_code,
+        return render_page(
+            DocsContent(
+                assets=self._assets,
+                operations=list_operations(self._document),
+                version=self._document.info.version,
+            )
         )
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, ())
         return respond_text(request, self._html, "text/html", max_age_s=_MAX_AGE_S)
-
-
-def render_code(markdown: str) -> Markup:
-    """Render text between backticks as code, as in CommonMark."""
-    return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(markdown))))  # noqa: S704 -- escaped
 
 
 def list_operations(document: OpenApiDocument) -> list[ApiOperation]:

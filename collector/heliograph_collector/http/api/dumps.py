@@ -1,23 +1,31 @@
 """`/dumps/`: the daily files of cells, their index and their data dictionary."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from aiohttp import web
+from markupsafe import Markup
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from heliograph_collector.http.api import parquet
 from heliograph_collector.http.api.parameters import parse
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import Feed, Publisher
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.pages.structured_data import describe_dataset
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.request_addresses import find_site_address
-from heliograph_collector.http.templates import render_template
-from heliograph_collector.model.published.files import DumpFile, DumpFileDocument, DumpsDocument
+from heliograph_collector.http.templates import PageContent, render_page
+from heliograph_collector.model.published.files import (
+    ColumnDescription,
+    DumpFile,
+    DumpFileDocument,
+    DumpsDocument,
+)
 
 INDEX_FILE = "index.json"
 MEDIA = "application/vnd.apache.parquet"
@@ -33,6 +41,15 @@ class DumpIndex(Struct, frozen=True, kw_only=True):
     seen: dict[str, int] = {}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DumpsContent(PageContent):
+    template: ClassVar[str] = "dumps.html"
+    files: Sequence[DumpFile]
+    columns: Sequence[ColumnDescription]
+    publisher: Publisher
+    structured: Markup
+
+
 class DumpRoutes:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
         self._feed = feed
@@ -46,17 +63,18 @@ class DumpRoutes:
             response = await self.index(request)
         else:
             files = (await self._read_index()).files
-            html = render_template(
-                "dumps.html",
-                assets=self._assets,
-                files=files,
-                columns=parquet.COLUMNS,
-                publisher=self._feed.site.publisher,
-                structured=describe_dataset(
-                    self._feed.site.publisher,
-                    find_site_address(self._feed, request),
-                    (files[-1].day, files[0].day) if files else None,
-                ),
+            html = render_page(
+                DumpsContent(
+                    assets=self._assets,
+                    files=files,
+                    columns=parquet.COLUMNS,
+                    publisher=self._feed.site.publisher,
+                    structured=describe_dataset(
+                        self._feed.site.publisher,
+                        find_site_address(self._feed, request),
+                        (files[-1].day, files[0].day) if files else None,
+                    ),
+                )
             )
             response = respond_text(request, html, "text/html", max_age_s=_MAX_AGE_S)
         response.headers["Vary"] = "Accept, Accept-Encoding"

@@ -4,6 +4,8 @@ It reads memory alone: no question of a reader reaches the store.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -32,10 +34,10 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page, parse_us
 from heliograph_collector.http.known_networks import KnownNetworks
-from heliograph_collector.http.pages.recent_incidents import build_line
+from heliograph_collector.http.pages.recent_incidents import IncidentLine, build_line
 from heliograph_collector.http.pages.responses import form_response
 from heliograph_collector.http.problem import bad_parameter, unknown_name
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.incidents.published.incident import IncidentDocument
 
 PAGE_PARAMETERS = (
@@ -47,6 +49,29 @@ _FEED_NAMES = ("country", "region", "asn", "service", "state", "kind")
 _STATES = ("confirmed", "suspected", "closed", "withdrawn")
 _KINDS = ("network_silence", "service_blocking", "throttling", "partial", "isolation", "power",
           "collector_blocked")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveContent(PageContent):
+    template: ClassVar[str] = "archive.html"
+    chosen: Mapping[str, str]
+    country: str
+    country_title: str
+    measured: str
+    service: str
+    state: str
+    kind: str
+    countries: Sequence[tuple[str, str]]
+    services: Sequence[tuple[str, str]]
+    states: Sequence[str]
+    kinds: Sequence[str]
+    months: Sequence[tuple[str, Sequence[tuple[str, IncidentLine]]]]
+    count: int
+    older: str
+    feed_query: str
+    json_query: str
+    csv_query: str
+    is_watched: bool
 
 
 class ArchivePage:
@@ -74,28 +99,29 @@ class ArchivePage:
         matching = self._incident_cache.list_incidents(incident_filter)
         rows, following = cut_page(matching, read_cursor(values.get(CURSOR, "")), PAGE_SIZE)
         chosen = {name: request.query[name] for name in _FILTER_NAMES if request.query.get(name)}
-        content = render_template(
-            "archive.html",
-            t=t,
-            assets=self._assets,
-            chosen=chosen,
-            country=values.get(COUNTRY, ""),
-            country_title=labels.country_name(values.get(COUNTRY, ""), t.lang),
-            measured=_build_measured(values.get(COUNTRY, ""), chosen),
-            service=service_name or "",
-            state=values.get(INCIDENT_STATE, ""),
-            kind=values.get(KIND, ""),
-            countries=self._list_countries(values.get(COUNTRY, ""), t),
-            services=self._list_services(service_name or "", t.lang),
-            states=_STATES,
-            kinds=_KINDS,
-            months=_group_by_month(rows, t),
-            count=len(matching),
-            older=_build_older(chosen, following),
-            feed_query=_encode({n: v for n, v in chosen.items() if n in _FEED_NAMES}),
-            json_query=_encode(chosen | _build_times(incident_filter)),
-            csv_query=_encode(chosen | _build_times(incident_filter) | {"format": "csv"}),
-            is_watched=self._feed.is_watched,
+        content = render_page(
+            ArchiveContent(
+                t=t,
+                assets=self._assets,
+                chosen=chosen,
+                country=values.get(COUNTRY, ""),
+                country_title=labels.country_name(values.get(COUNTRY, ""), t.lang),
+                measured=_build_measured(values.get(COUNTRY, ""), chosen),
+                service=service_name or "",
+                state=values.get(INCIDENT_STATE, ""),
+                kind=values.get(KIND, ""),
+                countries=self._list_countries(values.get(COUNTRY, ""), t),
+                services=self._list_services(service_name or "", t.lang),
+                states=_STATES,
+                kinds=_KINDS,
+                months=_group_by_month(rows, t),
+                count=len(matching),
+                older=_build_older(chosen, following),
+                feed_query=_encode({n: v for n, v in chosen.items() if n in _FEED_NAMES}),
+                json_query=_encode(chosen | _build_times(incident_filter)),
+                csv_query=_encode(chosen | _build_times(incident_filter) | {"format": "csv"}),
+                is_watched=self._feed.is_watched,
+            )
         )
         return form_response(content)
 
@@ -142,9 +168,9 @@ def _build_filter(values: QueryValues, service: str | None) -> IncidentFilter:
 
 def _group_by_month(
     incidents: Sequence[IncidentDocument], t: Locale
-) -> list[tuple[str, list[tuple[str, object]]]]:
+) -> list[tuple[str, list[tuple[str, IncidentLine]]]]:
     """Group (day, line) by the month in which an incident began, newest first."""
-    months: dict[str, list[tuple[str, object]]] = {}
+    months: dict[str, list[tuple[str, IncidentLine]]] = {}
     for incident in incidents:
         when = i18n.to_datetime(parse_us(incident.started.latest))
         month = i18n.format_month(t.lang, when)

@@ -20,6 +20,7 @@ from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days, enc
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import headlines
+from heliograph_collector.http.pages.country_content import CountryContent
 from heliograph_collector.http.pages.country_timeline import (
     WINDOWS,
     BinMark,
@@ -46,7 +47,7 @@ from heliograph_collector.http.pages.state_rows import RowGroup, StateRow, build
 from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import FRESH_BINS, NetworkGroup, Snapshot
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import render_page
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -94,37 +95,38 @@ def render_country(
     headline = _choose_headline(country_snapshot, view, t)
     ended = find_just_ended(view.recent, snapshot.at_us)
     is_by_minute = view.window.name == "hour"
-    return render_template(
-        "country.html",
-        t=t,
-        chosen=country_title,
-        code=country,
-        query=f"?country={country}",
-        recent=view.recent,
-        looked=bool(country_snapshot.columns),
-        headline=headline,
-        last_days=view.last_days,
-        line=find_line(view.recent, headline),
-        below=_describe_below(country_snapshot, view.recent, headline, ended, t),
-        windows=_list_windows(view, snapshot.at_us),
-        hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
-        by_minute=is_by_minute,
-        minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
-        past=encode_past_days(country, view.window.starts),
-        step=t(f"chart.step_{timeline.starts.step // SECOND_US}"),
-        too_much=view.too_much,
-        lanes=lanes.svg,
-        lanes_told=t("country.incidents_count", n=lanes.count)
-        if lanes.count
-        else t("country.incidents_none"),
-        groups=groups,
-        shape=_hash_shape(groups, view.window.name),
-        networks=len(country_snapshot.columns),
-        axis=timeline_rows.draw_axis(timeline.starts, t),
-        at=format_second(snapshot.at_us),
-        entry=snapshot.entry,
-        outdated=headlines.describe_outdated(snapshot, t),
-        assets=assets,
+    return render_page(
+        CountryContent(
+            t=t,
+            chosen=country_title,
+            code=country,
+            query=f"?country={country}",
+            recent=view.recent,
+            is_measured=bool(country_snapshot.columns),
+            headline=headline,
+            last_days=view.last_days,
+            line=find_line(view.recent, headline),
+            below=_describe_below(country_snapshot, view.recent, headline, ended, t),
+            windows=_list_windows(view, snapshot.at_us),
+            hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
+            by_minute=is_by_minute,
+            minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
+            past=encode_past_days(country, view.window.starts),
+            step=t(f"chart.step_{timeline.starts.step // SECOND_US}"),
+            too_much=view.too_much,
+            lanes=lanes.svg,
+            lanes_told=t("country.incidents_count", n=lanes.count)
+            if lanes.count
+            else t("country.incidents_none"),
+            groups=groups,
+            shape=_hash_shape(groups, view.window.name),
+            networks=len(country_snapshot.columns),
+            axis=timeline_rows.draw_axis(timeline.starts, t),
+            at=format_second(snapshot.at_us),
+            entry=snapshot.entry,
+            outdated=headlines.describe_outdated(snapshot, t),
+            assets=assets,
+        )
     )
 
 

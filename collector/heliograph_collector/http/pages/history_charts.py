@@ -6,7 +6,9 @@ its own license, so no image has both.
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -27,9 +29,17 @@ from heliograph_collector.http.pages.history_routes import HistoryPages
 from heliograph_collector.http.pages.responses import frame_response, png_response, svg_response
 from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 
 _MAX_AGE_S = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartEmbedContent(PageContent):
+    template: ClassVar[str] = "chart_embed.html"
+    title: str
+    picture: str
+    path: str
 
 
 class HistoryCharts:
@@ -66,13 +76,14 @@ class HistoryCharts:
         t = i18n.request_locale(request)
         query = request.query_string
         return frame_response(
-            render_template(
-                "chart_embed.html",
-                t=t,
-                assets=self._assets,
-                title=title_days(view, t),
-                picture=f"{self.path}.svg?{query}",
-                path=page_address(view),
+            render_page(
+                ChartEmbedContent(
+                    t=t,
+                    assets=self._assets,
+                    title=title_days(view, t),
+                    picture=f"{self.path}.svg?{query}",
+                    path=page_address(view),
+                )
             )
         )
 

@@ -20,6 +20,7 @@ from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
+from heliograph_collector.http.pages.history_content import DataLinks, HistoryContent
 from heliograph_collector.http.pages.history_tracks import (
     Track,
     build_tracks,
@@ -37,7 +38,7 @@ from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.state_rows import RowGroup, StateRow, build_row
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
 from heliograph_collector.http.snapshot import NetworkGroup
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import render_page
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import (
     Axis,
@@ -76,17 +77,6 @@ class HistoryView:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataLinks:
-    """Where rows are as a table, a document, a picture and a frame."""
-
-    csv: str
-    json: str
-    picture: str
-    drawing: str  # sharp in print
-    frame: str
-
-
 def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base: str) -> str:
     """Render a page; `base` is our address, for what is printed."""
     subject = view.subject
@@ -104,42 +94,43 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     if imported:  # else our sentence would hide the table below
         own = {row.title for group in groups for row in group.rows if row.state == "blocked"}
         sentence = f"{sentence} {describe_imported(imported, own, t)}".strip()
-    return render_template(
-        "history.html",
-        t=t,
-        assets=assets,
-        base=base,
-        subject=subject,
-        title=title,
-        told=sentence,
-        answers=_list_answers(groups, imported),
-        below=_describe_archive(view, t),
-        address=address,
-        now_path=subject.path,
-        chosen_since=view.days.parameters["since"],
-        chosen_until=view.days.parameters["until"],
-        chosen_service=view.service,
-        archive=f"/incidents?{urlencode(filters)}",
-        links=_link_data("/api/v1/history", parameters, "/charts/history", parameters),
-        imported_links=_link_data(
-            "/api/v1/imported", imported_query, "/charts/imported", parameters
-        ),
-        step=t(f"chart.step_{view.days.bin_s}"),
-        lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],
-        incident_count=len(view.incidents),
-        lanes=lanes.svg,
-        lanes_told=t("country.incidents_count", n=lanes.count)
-        if lanes.count
-        else t("country.incidents_none"),
-        groups=groups,
-        axis=timeline_rows.draw_axis(starts, t),
-        imported=imported,
-        too_much=view.too_much,
-        printed=t(
-            "incident.printed",
-            address=f"{base}{address}",
-            when=i18n.format_day(t.lang, i18n.to_datetime(view.now_us)),
-        ),
+    return render_page(
+        HistoryContent(
+            t=t,
+            assets=assets,
+            base=base,
+            subject=subject,
+            title=title,
+            summary=sentence,
+            answers=_list_answers(groups, imported),
+            below=_describe_archive(view, t),
+            address=address,
+            now_path=subject.path,
+            chosen_since=view.days.parameters["since"],
+            chosen_until=view.days.parameters["until"],
+            chosen_service=view.service,
+            archive=f"/incidents?{urlencode(filters)}",
+            links=_link_data("/api/v1/history", parameters, "/charts/history", parameters),
+            imported_links=_link_data(
+                "/api/v1/imported", imported_query, "/charts/imported", parameters
+            ),
+            step=t(f"chart.step_{view.days.bin_s}"),
+            lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],
+            incident_count=len(view.incidents),
+            lanes=lanes.svg,
+            lanes_told=t("country.incidents_count", n=lanes.count)
+            if lanes.count
+            else t("country.incidents_none"),
+            groups=groups,
+            axis=timeline_rows.draw_axis(starts, t),
+            imported=imported,
+            too_much=view.too_much,
+            printed=t(
+                "incident.printed",
+                address=f"{base}{address}",
+                when=i18n.format_day(t.lang, i18n.to_datetime(view.now_us)),
+            ),
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -20,10 +21,16 @@ from heliograph_collector.http.incident_document import (
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.about import format_contact
-from heliograph_collector.http.pages.first_seen import list_first_seen
-from heliograph_collector.http.pages.recent_incidents import build_line
+from heliograph_collector.http.pages.first_seen import FirstSeenRow, list_first_seen
+from heliograph_collector.http.pages.incident_facts import (
+    AnnotationView,
+    EvidenceRow,
+    HistoryRow,
+    PartRow,
+)
+from heliograph_collector.http.pages.recent_incidents import IncidentLine, build_line
 from heliograph_collector.http.pages.structured_data import describe_article
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.incidents.incident import tested_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.model.imported import ImportedHistory
@@ -74,6 +81,55 @@ def draw_picture(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseColumn:
+    """The counts of a phase, in the order of the table's rows; None: no data."""
+
+    name: str
+    counts: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentContent(PageContent):
+    template: ClassVar[str] = "incident.html"
+    incident: IncidentDocument
+    sentence: str
+    line: IncidentLine
+    below: str
+    country: str
+    place: str
+    badges: Sequence[tuple[str, str]]
+    silence: bool
+    linked_service: str
+    picture: Markup
+    charted: bool
+    legend: Sequence[tuple[str, str]]
+    columns: Sequence[str]
+    phases: Sequence[PhaseColumn]
+    note: str
+    zooms: Sequence[tuple[str, str]]
+    minutes_from: int
+    rows: str
+    facts: Sequence[tuple[str, str]]
+    parts: Sequence[PartRow]
+    turns: Sequence[tuple[str, str]]
+    hints: Sequence[str]
+    held_codes: Sequence[str]
+    first_seen: Sequence[FirstSeenRow]
+    outside: Sequence[AnnotationView]
+    history_rows: Sequence[HistoryRow]
+    earlier: int
+    evidence: Sequence[EvidenceRow]
+    k: int
+    key: str
+    base: str
+    as_of: str
+    at: str
+    contact: Markup
+    reference: str
+    structured: Markup
+
+
 def render_incident(
     incident: IncidentDocument,
     history: Sequence[HistoryStep],
@@ -86,48 +142,49 @@ def render_incident(
     history_rows = facts.build_history(history, t)
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
     line = build_line(incident, t)
-    return render_template(
-        "incident.html",
-        t=t,
-        incident=incident,
-        sentence=line.sentence,
-        line=line,
-        below="",
-        country=country,
-        place=labels.country_name(country, t.lang),
-        badges=_list_badges(incident, t),
-        silence=not incident.scope.service,
-        linked_service="" if "/" in (name := tested_service(incident.scope.service)) else name,
-        picture=drawn,
-        charted=incident_chart.has_votes(timeline_data.rows),
-        legend=list_legend(incident, drawn, t),
-        columns=incident_chart.count_columns(incident),
-        phases=_build_phases(incident, timeline_data, t),
-        note=_describe_chart(timeline_data, t),
-        zooms=_list_zooms(incident, timeline_data, page_context.now_us, t),
-        minutes_from=timeline_data.least_by_minute if timeline_data.is_by_minute else 0,
-        rows=_timeline_path(incident, timeline_data.frame),
-        facts=facts.list_facts(incident, t),
-        parts=[facts.build_part(part, country, t) for part in incident.parts],
-        turns=incident_text.list_steps(incident, t),
-        hints=[labels.label_code("hint", hint, t.lang) for hint in incident.hints],
-        held=[labels.label_code("held", code, t.lang) for code in incident.held],
-        first_seen=list_first_seen(incident, page_context.imported, page_context.publisher, t),
-        outside=facts.list_annotations(incident.corroboration or (), t),
-        said=history_rows[-_MAX_HISTORY:],
-        earlier=len(history_rows[:-_MAX_HISTORY]),
-        evidence=[
-            facts.build_evidence(evidence) for evidence in incident.evidence[-_MAX_EVIDENCE:]
-        ],
-        k=timeline_data.k,
-        key=page_context.public_key,
-        base=page_context.base_url,
-        as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
-        at=format_second(page_context.now_us),
-        assets=assets,
-        contact=format_contact(page_context.publisher.contact),
-        reference=_format_reference(incident, line.sentence, page_context),
-        structured=_describe_article(incident, line.sentence, page_context, t),
+    return render_page(
+        IncidentContent(
+            t=t,
+            incident=incident,
+            sentence=line.sentence,
+            line=line,
+            below="",
+            country=country,
+            place=labels.country_name(country, t.lang),
+            badges=_list_badges(incident, t),
+            silence=not incident.scope.service,
+            linked_service="" if "/" in (name := tested_service(incident.scope.service)) else name,
+            picture=drawn,
+            charted=incident_chart.has_votes(timeline_data.rows),
+            legend=list_legend(incident, drawn, t),
+            columns=incident_chart.count_columns(incident),
+            phases=_build_phases(incident, timeline_data, t),
+            note=_describe_chart(timeline_data, t),
+            zooms=_list_zooms(incident, timeline_data, page_context.now_us, t),
+            minutes_from=timeline_data.least_by_minute if timeline_data.is_by_minute else 0,
+            rows=_timeline_path(incident, timeline_data.frame),
+            facts=facts.list_facts(incident, t),
+            parts=[facts.build_part(part, country, t) for part in incident.parts],
+            turns=incident_text.list_steps(incident, t),
+            hints=[labels.label_code("hint", hint, t.lang) for hint in incident.hints],
+            held_codes=[labels.label_code("held", code, t.lang) for code in incident.held],
+            first_seen=list_first_seen(incident, page_context.imported, page_context.publisher, t),
+            outside=facts.list_annotations(incident.corroboration or (), t),
+            history_rows=history_rows[-_MAX_HISTORY:],
+            earlier=len(history_rows[:-_MAX_HISTORY]),
+            evidence=[
+                facts.build_evidence(evidence) for evidence in incident.evidence[-_MAX_EVIDENCE:]
+            ],
+            k=timeline_data.k,
+            key=page_context.public_key,
+            base=page_context.base_url,
+            as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
+            at=format_second(page_context.now_us),
+            assets=assets,
+            contact=format_contact(page_context.publisher.contact),
+            reference=_format_reference(incident, line.sentence, page_context),
+            structured=_describe_article(incident, line.sentence, page_context, t),
+        )
     )
 
 
@@ -158,6 +215,19 @@ def _describe_article(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEmbedContent(PageContent):
+    template: ClassVar[str] = "embed.html"
+    incident: IncidentSummary
+    sentence: str
+    line: IncidentLine
+    badges: Sequence[tuple[str, str]]
+    picture: Markup
+    charted: bool
+    legend: Sequence[tuple[str, str]]
+    as_of: str
+
+
 def render_embed(
     incident: IncidentSummary,
     timeline_data: TimelineData,
@@ -168,18 +238,19 @@ def render_embed(
     """Render a page for frames of other sites: sentence, chart and a link to the rest."""
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
     line = build_line(incident, t)
-    return render_template(
-        "embed.html",
-        t=t,
-        incident=incident,
-        sentence=line.sentence,
-        line=line,
-        badges=_list_badges(incident, t),
-        picture=drawn,
-        charted=incident_chart.has_votes(timeline_data.rows),
-        legend=list_legend(incident, drawn, t),
-        as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
-        assets=assets,
+    return render_page(
+        IncidentEmbedContent(
+            t=t,
+            incident=incident,
+            sentence=line.sentence,
+            line=line,
+            badges=_list_badges(incident, t),
+            picture=drawn,
+            charted=incident_chart.has_votes(timeline_data.rows),
+            legend=list_legend(incident, drawn, t),
+            as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
+            assets=assets,
+        )
     )
 
 
@@ -255,14 +326,6 @@ def _timeline_path(incident: IncidentSummary, frame: ChartView) -> str:
     return f"/api/v1/timeline?{urlencode(query)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseColumn:
-    """The counts of a phase, in the order of the table's rows; None: no data."""
-
-    name: str
-    counts: Sequence[str] | None
-
-
 def _build_phases(
     incident: IncidentSummary, timeline_data: TimelineData, t: Locale
 ) -> list[PhaseColumn]:
@@ -305,5 +368,10 @@ def _describe_counts(phase: incident_chart.PhaseCounts, k: int, t: Locale) -> st
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingContent(PageContent):
+    template: ClassVar[str] = "missing.html"
+
+
 def render_missing(assets: Mapping[str, str], t: Locale) -> str:
-    return render_template("missing.html", assets=assets, t=t)
+    return render_page(MissingContent(assets=assets, t=t))

@@ -4,19 +4,35 @@ The numbers come from the code that decides (`http.backend.build_method`), so th
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
 from heliograph.timestamps import format_second
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.parameters import LANG, parse
-from heliograph_collector.http.backend import Feed, Method, Number
+from heliograph_collector.http.backend import Feed, Method, MethodRule, Number
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.responses import html_response
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 
 PAGE_PARAMETERS = (LANG,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodologyContent(PageContent):
+    template: ClassVar[str] = "methodology.html"
+    method: Method
+    cell_numbers: Mapping[str, Number]
+    detect_numbers: Mapping[str, Number]
+    windows: str
+    services: str
+    tables: Sequence[tuple[str, Sequence[MethodRule]]]
+    numbers: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    k: int
+    key: str
+    at: str
 
 
 def render_methodology(
@@ -28,21 +44,21 @@ def render_methodology(
     assets: Mapping[str, str],
     at: str,
 ) -> str:
-    return render_template(
-        "methodology.html",
-        m=method,
-        c={name: _strip_decimals(value) for name, value in method.cells.items()},
-        d={name: _strip_decimals(value) for name, value in method.detect.items()},
-        share=partial(i18n.format_percent, t.lang),
-        windows=_format_window_range(method, t),
-        services=i18n.join_names(t.lang, services),
-        tables=[("", method.rules), *method.rules_by_experiment.items()],
-        numbers=_list_thresholds(method),
-        k=k,
-        key=key,
-        t=t,
-        at=at,
-        assets=assets,
+    return render_page(
+        MethodologyContent(
+            method=method,
+            cell_numbers={name: _strip_decimals(value) for name, value in method.cells.items()},
+            detect_numbers={name: _strip_decimals(value) for name, value in method.detect.items()},
+            windows=_format_window_range(method, t),
+            services=i18n.join_names(t.lang, services),
+            tables=[("", method.rules), *method.rules_by_experiment.items()],
+            numbers=_list_thresholds(method),
+            k=k,
+            key=key,
+            t=t,
+            at=at,
+            assets=assets,
+        )
     )
 
 

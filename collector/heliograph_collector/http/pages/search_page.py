@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
+from typing import ClassVar
 from urllib.parse import urlencode
 
 from heliograph.regions import list_regions
@@ -18,7 +19,7 @@ from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import LANGS, Locale, list_month_names
 from heliograph_collector.http.pages.incident_text import describe_incident
 from heliograph_collector.http.pages.subject_page import network_path
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.incidents.published.incident import IncidentDocument
 
 MAX_QUERY = 100  # characters; a longer text names nothing
@@ -64,6 +65,17 @@ class SearchResult:
     about: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchContent(PageContent):
+    template: ClassVar[str] = "search.html"
+    query: str
+    groups: Sequence[tuple[str, Sequence[SearchResult]]]
+    services: Sequence[tuple[str, str]]
+    days: str
+    chosen_since: str
+    chosen_until: str
+
+
 def render_search(
     query: str,
     days: DayRange | None,
@@ -85,20 +97,24 @@ def render_search(
     chosen = {} if days is None else days.parameters
     suffix = f"?{urlencode(chosen)}" if chosen else ""
     groups = find_results(sought, index, t) if sought else []
-    return render_template(
-        "search.html",
-        t=t,
-        assets=assets,
-        query=sought,
-        groups=[
-            (t(f"search.{kind}"), results if kind == "incidents" else _add_days(results, suffix))
-            for kind, results in groups
-            if results
-        ],
-        services=list(index.services.items()),
-        days=suffix,
-        chosen_since=chosen.get("since", ""),
-        chosen_until=chosen.get("until", ""),
+    return render_page(
+        SearchContent(
+            t=t,
+            assets=assets,
+            query=sought,
+            groups=[
+                (
+                    t(f"search.{kind}"),
+                    results if kind == "incidents" else _add_days(results, suffix),
+                )
+                for kind, results in groups
+                if results
+            ],
+            services=list(index.services.items()),
+            days=suffix,
+            chosen_since=chosen.get("since", ""),
+            chosen_until=chosen.get("until", ""),
+        )
     )
 
 

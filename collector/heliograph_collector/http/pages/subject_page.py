@@ -6,7 +6,10 @@ contradicts another on the same network at the same time.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 from urllib.parse import urlencode
+
+from markupsafe import Markup
 
 from heliograph.observation import Link
 from heliograph.timestamps import format_second
@@ -17,13 +20,14 @@ from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.recent_incidents import (
+    IncidentLine,
     RecentIncidents,
     find_headline_incident,
     find_line,
 )
 from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot, Withheld
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.model.history import TROUBLE_MARKS
 
 MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
@@ -87,41 +91,69 @@ class SubjectView:
     last_days: tuple[str, str] = ("", "")  # without present data, of the last: text, address
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectContent(PageContent):
+    template: ClassVar[str] = "subject.html"
+    outdated: str
+    base: str
+    subject: Subject
+    headline: str
+    line: IncidentLine | None
+    below: str
+    recent: RecentIncidents
+    is_measured: bool
+    chosen: str
+    query: str
+    archive: str
+    windows: Sequence[tuple[str, str]]
+    timeline: str
+    last_days: tuple[str, str]
+    groups: Sequence[SubjectGroup]
+    omitted: int
+    axis: Markup
+    first: str
+    shape: str
+    k: int
+    entry: int
+    at: str
+
+
 def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base: str) -> str:
     """Render a page; `base` is our address, for what programs read."""
     subject = view.subject
     groups = _GROUPERS[subject.kind](view, t)
     shown, omitted_count = _cut_groups(groups)
     headline = choose_headline(view, t)
-    return render_template(
-        "subject.html",
-        t=t,
-        assets=assets,
-        outdated=headlines.describe_outdated(view.snapshot, t),
-        base=base,
-        subject=subject,
-        headline=headline,
-        line=find_line(view.incidents, headline),
-        below=_describe_rest(view, headline, t),
-        recent=view.incidents,
-        looked=bool(view.snapshot.columns),
-        chosen=subject.title,
-        query=f"?{urlencode(subject.filters)}",
-        archive=f"/incidents?{urlencode(subject.filters)}",
-        windows=[
-            (name, f"{subject.path}?{encode_last_days(view.snapshot.at_us, days)}")
-            for name, days in LAST_DAYS.items()
-        ],
-        timeline=f"/api/v1/timeline?{urlencode({**subject.timeline, 'bin': '1h'})}",
-        last_days=view.last_days,
-        groups=shown,
-        omitted=omitted_count,
-        axis=sparkline.draw_axis(view.snapshot.bins, t),
-        first=headlines.format_clock(view.snapshot.since_us, t),
-        shape=repr([(group.id, len(group.rows)) for group in shown]),
-        k=view.snapshot.k,
-        entry=view.snapshot.entry,
-        at=format_second(view.snapshot.at_us),
+    return render_page(
+        SubjectContent(
+            t=t,
+            assets=assets,
+            outdated=headlines.describe_outdated(view.snapshot, t),
+            base=base,
+            subject=subject,
+            headline=headline,
+            line=find_line(view.incidents, headline),
+            below=_describe_rest(view, headline, t),
+            recent=view.incidents,
+            is_measured=bool(view.snapshot.columns),
+            chosen=subject.title,
+            query=f"?{urlencode(subject.filters)}",
+            archive=f"/incidents?{urlencode(subject.filters)}",
+            windows=[
+                (name, f"{subject.path}?{encode_last_days(view.snapshot.at_us, days)}")
+                for name, days in LAST_DAYS.items()
+            ],
+            timeline=f"/api/v1/timeline?{urlencode({**subject.timeline, 'bin': '1h'})}",
+            last_days=view.last_days,
+            groups=shown,
+            omitted=omitted_count,
+            axis=sparkline.draw_axis(view.snapshot.bins, t),
+            first=headlines.format_clock(view.snapshot.since_us, t),
+            shape=repr([(group.id, len(group.rows)) for group in shown]),
+            k=view.snapshot.k,
+            entry=view.snapshot.entry,
+            at=format_second(view.snapshot.at_us),
+        )
     )
 
 

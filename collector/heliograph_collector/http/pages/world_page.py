@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import ClassVar
 
 from markupsafe import Markup
 
@@ -18,18 +19,19 @@ from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import format_clock
 from heliograph_collector.http.pages.recent_incidents import (
+    IncidentLine,
     RecentIncidents,
     find_just_ended,
     find_line,
 )
-from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
+from heliograph_collector.http.pages.world_map import CountrySummary, MapShape, format_vantages
 from heliograph_collector.http.snapshot import (
     NetworkColumn,
     ServiceReading,
     Snapshot,
     Withheld,
 )
-from heliograph_collector.http.templates import render_template
+from heliograph_collector.http.templates import PageContent, render_page
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.thresholds import Thresholds
@@ -73,6 +75,40 @@ class ServiceRow:
     boxes: Sequence[ServiceCell]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldContent(PageContent):
+    template: ClassVar[str] = "page.html"
+    snapshot: Snapshot
+    headline: str
+    line: IncidentLine | None
+    below: str
+    recent: RecentIncidents
+    layout: str
+    is_measured: bool
+    days: int
+    lands: Sequence[CountrySummary]
+    cut: int
+    shapes: Sequence[MapShape]
+    view_box: str
+    symbols: Mapping[str, str]
+    heads: Sequence[ColumnHead]
+    rows: Sequence[ServiceRow]
+    hidden: int
+    query: str
+    chosen: str
+    code: str
+    connected: int
+    at: str
+    entry: int
+    axis: Markup
+    first: str
+    shape: str
+    outdated: str
+    vantages: str
+    blind: Sequence[tuple[str, str]]
+    voted: str | None
+
+
 def render_world(
     world_snapshot: Snapshot,
     assets: Mapping[str, str],
@@ -81,10 +117,7 @@ def render_world(
     country: str,
     t: Locale,
 ) -> str:
-    """Render HTML, for one country if given.
-
-    `under_way` are the documents of the open incidents in `recent`.
-    """
+    """Render HTML, for one country if given; `under_way`: the open incidents of `recent`."""
     country_columns = tuple(c for c in world_snapshot.columns if country in ("", c.group.country))
     snapshot = replace(world_snapshot, columns=country_columns)
     coverage = snapshot.coverage
@@ -93,45 +126,46 @@ def render_world(
     headline, subheadline = _choose_headlines(snapshot, under_way, recent, t)
     if country and headline == headlines.describe_networks(snapshot, t):
         headline = headlines.name_country(headline, snapshot, country, t)
-    return render_template(
-        "page.html",
-        t=t,
-        snapshot=snapshot,
-        headline=headline,
-        line=find_line(recent, headline),
-        below=subheadline,
-        recent=recent,
-        layout=_choose_layout(recent, has_coverage=bool(country_columns)),
-        looked=bool(country_columns),
-        days=round(Thresholds().established_days),
-        lands=countries,
-        cut=sum(land.state in world_map.TROUBLED_STATES for land in countries),
-        shapes=[] if country else world_map.list_shapes(countries, t),
-        view_box=world_map.read_view_box(),
-        symbols=world_map.SYMBOLS,
-        heads=[build_head(column, world_snapshot.k, t) for column in columns],
-        rows=[
-            _build_row(service, title, columns, world_snapshot, t)
-            for service, title in world_snapshot.services
-        ],
-        hidden=len(country_columns) - len(columns) if columns else 0,
-        query=f"?country={country}" if country else "",
-        chosen=labels.country_name(country, t.lang) if country else "",
-        code=country,
-        connected=coverage.agents.volunteers,
-        at=format_second(world_snapshot.at_us),
-        entry=world_snapshot.entry,
-        axis=sparkline.draw_axis(world_snapshot.bins, t),
-        first=format_clock(world_snapshot.since_us, t),
-        shape=_hash_shape(columns, countries, snapshot, recent, t),
-        outdated=headlines.describe_outdated(snapshot, t),
-        assets=assets,
-        vantages=format_vantages(sum(c.vantages for c in country_columns), snapshot.k, t),
-        blind=[
-            (format_clock(since_us, t), format_clock(until_us, t))
-            for since_us, until_us in coverage.gaps
-        ],
-        voted=None if coverage.first_us is None else format_clock(coverage.first_us, t),
+    return render_page(
+        WorldContent(
+            t=t,
+            snapshot=snapshot,
+            headline=headline,
+            line=find_line(recent, headline),
+            below=subheadline,
+            recent=recent,
+            layout=_choose_layout(recent, has_coverage=bool(country_columns)),
+            is_measured=bool(country_columns),
+            days=round(Thresholds().established_days),
+            lands=countries,
+            cut=sum(land.state in world_map.TROUBLED_STATES for land in countries),
+            shapes=[] if country else world_map.list_shapes(countries, t),
+            view_box=world_map.read_view_box(),
+            symbols=world_map.SYMBOLS,
+            heads=[build_head(column, world_snapshot.k, t) for column in columns],
+            rows=[
+                _build_row(service, title, columns, world_snapshot, t)
+                for service, title in world_snapshot.services
+            ],
+            hidden=len(country_columns) - len(columns) if columns else 0,
+            query=f"?country={country}" if country else "",
+            chosen=labels.country_name(country, t.lang) if country else "",
+            code=country,
+            connected=coverage.agents.volunteers,
+            at=format_second(world_snapshot.at_us),
+            entry=world_snapshot.entry,
+            axis=sparkline.draw_axis(world_snapshot.bins, t),
+            first=format_clock(world_snapshot.since_us, t),
+            shape=_hash_shape(columns, countries, snapshot, recent, t),
+            outdated=headlines.describe_outdated(snapshot, t),
+            assets=assets,
+            vantages=format_vantages(sum(c.vantages for c in country_columns), snapshot.k, t),
+            blind=[
+                (format_clock(since_us, t), format_clock(until_us, t))
+                for since_us, until_us in coverage.gaps
+            ],
+            voted=None if coverage.first_us is None else format_clock(coverage.first_us, t),
+        )
     )
 
 
@@ -177,9 +211,15 @@ def _select_columns(
     return country_columns if len(country_columns) <= _WORLD_COLUMNS else ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnavailableContent(PageContent):
+    template: ClassVar[str] = "unavailable.html"
+    reason: str
+
+
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> str:
     """Render a page for while the store does not answer; it reloads itself."""
-    return render_template("unavailable.html", reason=reason, assets=assets, t=t)
+    return render_page(UnavailableContent(reason=reason, assets=assets, t=t))
 
 
 def _choose_layout(recent: RecentIncidents, *, has_coverage: bool) -> str:
