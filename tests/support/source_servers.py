@@ -13,8 +13,16 @@ from random import Random
 from typing import Any
 
 from aiohttp import ClientSession, WSMsgType, web
+from msgspec.structs import replace
 
 from heliograph_collector.corroborate import SourceContext
+from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
+    IncidentSummary,
+    PartDocument,
+    ServiceScope,
+)
+from heliograph_collector.model.scope import Scope
 from support.hand_clock import HandClock
 from support.waiting import until_true
 from support.web_app import serve_app
@@ -111,18 +119,40 @@ def outages(*spans: tuple[int, int | None]) -> dict[str, Any]:
     return {"success": True, "errors": [], "result": {"annotations": annotations}}
 
 
-def incident(earliest: str, latest: str, name: str = "kz", **changes: Any) -> dict[str, Any]:
-    """Return a confirmed silence of Kazakhstan in the feed's format."""
-    cell = {"country": "KZ", "region": "", "asn": 0, "access": ""}
-    return {
-        "id": name,
-        "kind": "network_silence",
-        "state": "confirmed",
-        "scope": cell,
-        "parts": [cell],
-        "started": {"earliest": earliest, "latest": latest},
-        "ended": None,
-    } | changes
+KZ = Scope("KZ")
+
+
+def incident(
+    earliest: str,
+    latest: str,
+    name: str = "kz",
+    *,
+    parts: Sequence[Scope] = (KZ,),
+    **changes: Any,
+) -> IncidentSummary:
+    """Return a confirmed silence of Kazakhstan, or of the first part, as the feed has it."""
+    widest = parts[0]
+    cells = tuple(
+        PartDocument(
+            country=part.country, region=part.region, asn=part.asn, access=part.access,
+            votes="20", share=0.9, networks=2, spared=(),
+        )
+        for part in parts
+    )  # fmt: skip
+    return replace(
+        IncidentSummary(
+            id=name, kind="network_silence", label="", state="confirmed", detected="confirmed",
+            confirmed_by=(), withdrawn_by="", operator=None, title="", sentence="",
+            scope=ServiceScope(
+                country=widest.country, region=widest.region, asn=widest.asn,
+                access=widest.access, service="",
+            ),
+            started=BracketDocument(earliest, latest), ended=None, suspected=latest,
+            confirmed=latest, closed=None, layer="", method="", confidence=0.9, parts=cells,
+            turns=(), phases=(), hints=(), held=(),
+        ),
+        **changes,
+    )  # fmt: skip
 
 
 def bgp(

@@ -5,7 +5,7 @@ network is watched. No detector imports this package, and it imports none: `make
 
 Example: compare an incident of the feed with evidence from a source.
 
-    incident = read_incident(document)
+    incident = read_incident(summary)
     if incident is not None:
         annotation_log.add(compare_incident(incident, evidence))
 """
@@ -31,6 +31,7 @@ from heliograph_collector.corroborate.compare import compare_incident
 from heliograph_collector.corroborate.incident import (
     Entity,
     FeedIncident,
+    PublishedIncident,
     list_entities,
     read_incident,
 )
@@ -102,8 +103,8 @@ def build_settings(
 class PublishedFeed(Protocol):
     """The public feed: only its content may be asked about outside."""
 
-    def list_incidents(self) -> Sequence[object]:
-        """List the incidents as the API does, newest first, for `read_incident`."""
+    def list_incidents(self) -> Sequence[PublishedIncident]:
+        """List the incidents as the API does, newest first."""
         ...
 
     def list_networks(self) -> Sequence[tuple[str, int]]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import msgspec
+from typing import NamedTuple, Protocol
 
 from heliograph.timestamps import parse_timestamp
 from heliograph.units import DAY_US, HOUR_US
@@ -56,35 +54,52 @@ class FeedIncident:
         return self.earliest_us <= now_us < self.until_us + SETTLED_US
 
 
-class _PublishedScope(msgspec.Struct):
-    country: str
-    region: str | None = None
-    asn: int | None = None
-    access: str | None = None
+class PublishedScope(Protocol):
+    """A cell; an empty field matches every value."""
+
+    @property
+    def country(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def asn(self) -> int: ...
+    @property
+    def access(self) -> str: ...
 
 
-class _PublishedBracket(msgspec.Struct):
-    earliest: str
-    latest: str
+class PublishedBracket(Protocol):
+    """An event between two times, RFC 3339."""
+
+    @property
+    def earliest(self) -> str: ...
+    @property
+    def latest(self) -> str: ...
 
 
-class _PublishedIncident(msgspec.Struct):
-    id: str
-    started: _PublishedBracket
-    scope: _PublishedScope
-    kind: str = ""
-    state: str = ""
-    ended: _PublishedBracket | None = None
-    parts: list[_PublishedScope] = []
+class PublishedIncident(Protocol):
+    """What is read of an incident as the API publishes it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def scope(self) -> PublishedScope: ...
+    @property
+    def started(self) -> PublishedBracket: ...
+    @property
+    def ended(self) -> PublishedBracket | None: ...
+    @property
+    def parts(self) -> Sequence[PublishedScope]: ...
 
 
-def read_incident(document: object) -> FeedIncident | None:
-    """Parse an incident as the feed publishes it.
+def read_incident(incident: PublishedIncident) -> FeedIncident | None:
+    """Read what is compared from an incident as the feed publishes it.
 
-    None for a kind that outside sources cannot observe, and for a withdrawn incident. Raises
-    msgspec.ValidationError, ValueError.
+    None for a kind that outside sources cannot observe, and for a withdrawn incident.
     """
-    incident = msgspec.convert(document, _PublishedIncident, from_attributes=True)
     if incident.kind != _SILENCE or incident.state == "withdrawn":
         return None
     return FeedIncident(
@@ -100,10 +115,10 @@ def list_entities(incidents: Sequence[FeedIncident]) -> list[Entity]:
     return list(dict.fromkeys(part.entity for each in incidents for part in each.cells))
 
 
-def _read_cells(scopes: Sequence[_PublishedScope]) -> tuple[IncidentCell, ...]:
+def _read_cells(scopes: Sequence[PublishedScope]) -> tuple[IncidentCell, ...]:
     exact_by_entity: dict[Entity, bool] = {}
     for scope in scopes:
         is_exact = not (scope.region or scope.access)
-        entity = Entity(scope.country, scope.asn or 0)
+        entity = Entity(scope.country, scope.asn)
         exact_by_entity[entity] = exact_by_entity.get(entity, False) or is_exact
     return tuple(IncidentCell(*each) for each in exact_by_entity.items())[:MAX_ENTITIES]

@@ -18,7 +18,7 @@ from heliograph_collector.http.incident_document import (
     localize_sentence,
 )
 from heliograph_collector.http.pages.recent_incidents import build_line
-from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from heliograph_collector.model.published.status import GapHint
 from heliograph_collector.model.records import BlindTime
@@ -61,14 +61,14 @@ class PublishedIncidents:
             except BusFullError:
                 await asyncio.sleep(_RETRY_S)
 
-    def list_incidents(self) -> list[Mapping[str, object]]:
-        """List the incidents as JSON values, because a query would reveal a withheld one."""
+    def list_incidents(self) -> list[IncidentSummary]:
+        """List the published incidents, because a query would reveal a withheld one."""
         source = self._source
         states = (
             build_state(record, source.services, source.k_anonymity)
             for record in source.book.incidents()
         )
-        return [msgspec.to_builtins(incident) for incident in states if incident is not None]
+        return [incident for incident in states if incident is not None]
 
     def list_networks(self) -> list[tuple[str, int]]:
         """List (country, ASN) with enough connected vantages to be named without risk.

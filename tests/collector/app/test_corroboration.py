@@ -68,7 +68,7 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
 
 def test_an_incident_of_too_few_is_asked_of_nobody() -> None:
     published = shown(a=20, b=4)
-    assert [incident["id"] for incident in published.list_incidents()] == ["a"]
+    assert [incident.id for incident in published.list_incidents()] == ["a"]
 
 
 def links(*rows: tuple[str, int, int]) -> list[LinkCount]:

@@ -29,6 +29,8 @@ from heliograph_collector.corroborate.series import (
     SeriesEvidence,
     SourceEvidence,
 )
+from heliograph_collector.incidents.published.incident import IncidentSummary
+from heliograph_collector.model.scope import Scope
 from support import source_servers as o
 
 KZ = Entity("KZ")
@@ -183,11 +185,11 @@ def test_a_note_comes_back_from_its_record() -> None:
     assert to_record(found)["window"]["since"] == "2022-01-05T10:30:00.000000Z"
 
 
-def told(**changes: Any) -> dict[str, Any]:
+def told(**changes: Any) -> IncidentSummary:
     return o.incident(format_timestamp(ONSET_US), format_timestamp(LATEST_US), "abc", **changes)
 
 
-def test_an_incident_is_read_from_its_json() -> None:
+def test_an_incident_is_read_as_it_is_published() -> None:
     read = read_incident(told())
     assert read is not None
     assert (read.earliest_us, read.latest_us, read.ended_us) == (ONSET_US, LATEST_US, None)
@@ -195,8 +197,8 @@ def test_an_incident_is_read_from_its_json() -> None:
 
 
 def test_a_region_is_asked_about_by_its_country_and_a_network_by_its_number() -> None:
-    region = {"country": "KZ", "region": "ALA", "asn": 0, "access": ""}
-    network = {"country": "KZ", "region": "", "asn": 9198, "access": ""}
+    region = Scope("KZ", "ALA")
+    network = Scope("KZ", asn=9198)
     read = read_incident(told(parts=[region, network, network]))
     assert read is not None
     assert read.cells == (

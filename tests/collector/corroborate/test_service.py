@@ -34,7 +34,9 @@ from heliograph_collector.corroborate.source import ExternalSource
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.diff import diff_incidents
 from heliograph_collector.incidents.log_file import AlertLog, EntryBasis, entry_body
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.incidents.record import incident_record
+from heliograph_collector.model.scope import Scope
 from support import source_servers as o
 from support.hand_clock import HandClock
 from support.presence_model import KZ as IN_KZ
@@ -45,10 +47,10 @@ CLOCK = HandClock()
 ONSET_US = CLOCK.wall_us() - HOUR_US
 
 
-def incident(name: str = "kz", **scope: Any) -> dict[str, Any]:
-    cell = {"country": "KZ", "region": "", "asn": 0, "access": ""} | scope
+def incident(name: str = "kz", **scope: Any) -> IncidentSummary:
+    cell = Scope("KZ", **scope)
     started = (format_timestamp(ONSET_US), format_timestamp(ONSET_US + 60_000_000))
-    return o.incident(*started, name, scope=cell, parts=[cell])
+    return o.incident(*started, name, parts=[cell])
 
 
 @dataclass
@@ -95,7 +97,7 @@ class World:
             self,
         )
 
-    def list_incidents(self) -> list[dict[str, Any]]:
+    def list_incidents(self) -> list[IncidentSummary]:
         return self.told
 
     def list_networks(self) -> list[tuple[str, int]]:
@@ -110,7 +112,7 @@ class World:
 
 
 async def run_rounds(
-    folder: Path, sources: Sequence[Fake], most: int, told: list[dict[str, Any]] | None = None
+    folder: Path, sources: Sequence[Fake], most: int, told: list[IncidentSummary] | None = None
 ) -> World:
     async with open_source_session() as session:
         world = World(folder, session, sources, most)
@@ -191,7 +193,7 @@ def answers(share: float) -> dict[str, Any]:
 
 
 async def corroborated(
-    folder: Path, outside: o.Outside, told: list[dict[str, Any]]
+    folder: Path, outside: o.Outside, told: list[IncidentSummary]
 ) -> AnnotationLog:
     """Ask every source of the registry at `outside`, hours after the incident."""
     async with outside.serve(), open_source_session() as session:
