@@ -136,6 +136,19 @@ def test_bins_of_another_width_tell_no_more(count: int, bin_s: int, shown: int) 
     assert sum(c.vantages for c in released) == shown
 
 
+def test_a_line_that_declares_two_types_of_access_is_one_person() -> None:
+    mobile = [structs.replace(v, access="mobile") for v in network(1, 3)]
+    assert show([*network(1, 3), *mobile]) == {}
+    assert show([*network(1, 3), *mobile, *network(2, 2)]) == {0: (8, 0)}
+
+
+def test_small_networks_are_not_together_under_five_minutes() -> None:
+    """Whom they count must be counted in the five minutes too, and there others may be left out."""
+    votes = [*network(1, 4), *network(2, 4), *network(3, 4)]
+    assert DISCLOSURE.release(cells(votes, bin_s=60)) == []
+    assert DISCLOSURE.release(cells(votes)) != []
+
+
 def test_a_bin_that_has_only_begun_points_at_no_minute() -> None:
     soon = replace(DISCLOSURE, now_us=NOON_US + BIN_US + 1)
     assert soon.release(cells(network(1, 20), bin_s=3_600)) == []

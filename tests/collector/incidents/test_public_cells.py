@@ -2,8 +2,9 @@
 
 import pytest
 
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.incidents.public_cells import publishable
+from heliograph_collector.incidents.public_cells import choose_step_us, coarsen, publishable
 from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
 from heliograph_collector.model.signals import VantageLocation
 from support.incident_book import silence
@@ -102,3 +103,24 @@ def test_few_on_another_way_are_not_told_by_a_hint_or_the_confidence(
     public = publishable(silence(parts=(MANY,), confidence=0.95, several=several), None, 5)
     assert public is not None
     assert (public.hints, public.confidence) == ((("one_way",), 0.6) if is_one_way else ((), 0.9))
+
+
+@pytest.mark.parametrize(
+    ("votes", "k", "step_us"),
+    [
+        ([9.0], 5, 5 * MINUTE_US),
+        ([4.0, 5.0], 5, 5 * MINUTE_US),
+        ([5.0, 5.0], 5, SECOND_US),
+        ([1.0], 1, SECOND_US),
+    ],
+)
+def test_seconds_are_public_of_twice_as_many_as_a_cell_needs(
+    votes: list[float], k: int, step_us: int
+) -> None:
+    assert choose_step_us(votes, k) == step_us
+
+
+def test_no_more_networks_than_votes_are_named() -> None:
+    crowded = AffectedCell(Scope("KZ"), 6.0, 1.0, 12)
+    (part,) = coarsen(silence(parts=(crowded,)), 5).parts
+    assert (part.votes, part.networks) == (5.0, 5)

@@ -14,6 +14,7 @@ from heliograph_collector.store.retention import (
     PARTITION_BY_TABLE,
     Partition,
     RetentionJob,
+    choose_retention,
     name_partition,
 )
 from heliograph_collector.store.store import Store
@@ -102,6 +103,12 @@ async def test_a_clock_two_years_ahead_for_25_s_deletes_nothing_and_retention_wo
         await RetentionJob(store, journal, expiry).run_round()
         await journal.close()
         assert not any((await asyncio.to_thread(count, store)).values())
+
+
+def test_no_measurement_is_kept_longer_than_its_verdicts() -> None:
+    days = choose_retention(observations_days=200, verdicts_days=30, minutes_days=5)
+    assert days["measurements"] == days["verdicts"] == days["presence"] == days["days"] == 200
+    assert days["minute_cells"] == 5
 
 
 @pytest.mark.parametrize(
