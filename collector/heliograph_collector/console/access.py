@@ -199,7 +199,7 @@ def has_role(role: str, required_role: str) -> bool:
 
 def derive_login_token(request: web.Request, secret: bytes) -> str:
     """Derive the token of the login form from its cookie; "" without a cookie."""
-    cookie = request.cookies.get(cookie_name(request, "door"), "")
+    cookie = request.cookies.get(cookie_name(request, "login"), "")
     return sign_login_cookie(cookie, secret) if cookie else ""
 
 

@@ -176,7 +176,7 @@ class LoginPages:
         await self._access_control.record_audit(request, "login")
         response = templates.redirect("/console")
         access.set_cookie(request, response, "session", id_, access.SESSION_S)
-        access.set_cookie(request, response, "door", "", 0)
+        access.set_cookie(request, response, "login", "", 0)
         proof = f"{self._now_s() + _BROWSER_COOKIE_S}.{secrets.token_hex(16)}"
         proof = f"{proof}.{self._sign_browser(person.name, proof)}"
         access.set_cookie(request, response, "known", proof, _BROWSER_COOKIE_S)
@@ -195,7 +195,7 @@ class LoginPages:
             and _request_host(request) not in _LOCAL_HOSTS,
         )
         response = templates.render(request, view, status=status)
-        access.set_cookie(request, response, "door", cookie, 3_600)
+        access.set_cookie(request, response, "login", cookie, 3_600)
         return response
 
     def _render_too_many(self, request: web.Request, wait_s: int) -> web.Response:

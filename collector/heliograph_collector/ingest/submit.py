@@ -74,6 +74,7 @@ class EnvelopeResponder:
     data: Path
     senders: KnownSenders = field(init=False)
     _packed_plan: tuple[int, bytes] = (0, b"")
+    _replaced_signers: dict[bytes, SigningKey] | None = None  # by the id of their sealing key
 
     def __post_init__(self) -> None:
         self.senders = KnownSenders(self.receiver.directory, self.keyring.pin)
@@ -121,13 +122,15 @@ class EnvelopeResponder:
     def _find_signer(self, key_id: bytes) -> SigningKey:
         """Find the key whose receipts an agent verifies that seals to `key_id`.
 
-        An agent that was offline for long knows only replaced keys.
+        An agent that was offline for long knows only replaced keys. They are read once: anybody
+        can name a key that is none of them, by the thousand, and each would cost a read of all.
         """
-        if key_id != self.keyring.sealing.id:
-            for sealing, signing in load_replaced_pairs(self.data):
-                if sealing.id == key_id:
-                    return signing
-        return self.keyring.signing
+        if key_id == self.keyring.sealing.id:
+            return self.keyring.signing
+        if self._replaced_signers is None:
+            pairs = load_replaced_pairs(self.data)
+            self._replaced_signers = {sealing.id: signing for sealing, signing in pairs}
+        return self._replaced_signers.get(key_id, self.keyring.signing)
 
     def _next_plan_piece(self, request: EnvelopeRequest) -> pb.PlanPiece | None:
         directory = self.receiver.directory

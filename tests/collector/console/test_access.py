@@ -94,7 +94,7 @@ async def test_cookies_are_for_this_host_and_no_script(caller: Caller, tls: bool
     proxy = {"X-Forwarded-Proto": "https"} if tls else {}
     async with caller.client.get("/console/login", headers=proxy) as answer:
         (line,) = answer.headers.getall("Set-Cookie")
-    assert line.startswith("__Host-" if tls else "heliograph-door=")
+    assert line.startswith("__Host-" if tls else "heliograph-login=")
     flags = {part.strip().lower() for part in line.split(";")[1:]}
     assert {"httponly", "samesite=strict", "path=/"} <= flags
     assert ("secure" in flags) == tls
