@@ -11,12 +11,15 @@ from statistics import median
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
 from heliograph_collector.detect.stats.tails import measure_spread
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
+_LIVING_SHARE = 0.34  # of silent lines, or phones, of a region that has power; assumed
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
 
 
@@ -24,11 +27,13 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     """Return whether lines fell first, then the phones of each network one by one.
 
     Only silences since `since_us` count, including those of vantages that are back. Phones fail
-    with their masts; an order cuts all phones of a network at one time. Lines must not have fallen
-    operator by operator: a grid takes regions, and a state that orders one operator after another
-    may come to the phones last.
+    with their masts; an order cuts all phones of a network at one time, and in regions too that
+    have power. Lines must not have fallen operator by operator: a grid takes regions, and a state
+    that orders one operator after another may come to the phones last.
     """
     fallen = [v for v in vantages if v.lost_us >= since_us and not _was_brief(v)]
+    if _are_phones_silent_beside(vantages, fallen):
+        return False
     lost_us: defaultdict[int, list[int]] = defaultdict(list)
     for vantage in fallen:
         if vantage.place.access == "mobile":
@@ -36,6 +41,21 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     phones_us = [times_us for times_us in lost_us.values() if len(times_us) >= MEMBERS]
     is_by_turns = bool(phones_us) and median(map(measure_spread, phones_us)) > _TURNS_US
     return is_by_turns and have_lines_gone_first(fallen) and not _went_by_operator(fallen)
+
+
+def _are_phones_silent_beside(
+    vantages: Sequence[VantagePresence], fallen: Sequence[VantagePresence]
+) -> bool:
+    """Return whether phones are silent in regions, too, whose lines have power."""
+    names = {vantage.witness.nym for vantage in fallen}
+    lines: defaultdict[str, list[bool]] = defaultdict(list)
+    for vantage in vantages:
+        if vantage.place.access == "fixed":
+            lines[vantage.place.region].append(vantage.witness.nym in names)
+    lit = {region for region, hits in lines.items() if sum(hits) <= _LIVING_SHARE * len(hits)}
+    phones = [v for v in vantages if v.place.access == "mobile" and v.place.region in lit]
+    count = sum_silent(phones)  # more of them are away by turns, and back
+    return count.votes >= THRESHOLDS.votes and count.share > _LIVING_SHARE
 
 
 def _was_brief(vantage: VantagePresence) -> bool:

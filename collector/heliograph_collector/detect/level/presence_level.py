@@ -77,7 +77,7 @@ from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.incidents.incident import Bracket, HoldReason, IncidentKind, incident_id
+from heliograph_collector.incidents.incident import Bracket, HoldReason, incident_id
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -360,18 +360,14 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
-    power_failures = [
-        failure for failure in failures if in_order and failure.kind is IncidentKind.POWER
-    ]
     is_common = fall.held == (HoldReason.COMMON,)  # its people report later whether it is our fault
-    is_explained = (
-        bool(power_failures) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
-    )
-    if fall.held and not is_explained:
+    is_power = in_order and bool(failures)
+    is_power |= is_power_told(fall, fallen, limits, sample.now_us)
+    if fall.held and not (is_power or is_common):
         return None
     cell.fall = None
     cell.dark_samples = 0
-    return ConfirmedFall(fall, part, fallen, power_failures[0] if power_failures else None)
+    return ConfirmedFall(fall, part, fallen, is_power=is_power)
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

@@ -34,22 +34,24 @@ class ConfirmedFall:
     fall: LevelFall
     part: AffectedCell
     fallen: Sequence[VantagePresence]
-    failure: OutageEpisode | None = None  # of the power, which phones follow as masts fail
+    is_power: bool = False  # masts that fail after the lines, or machines that tell of it
 
     def promote(
         self, outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
     ) -> OutageEpisode | None:
         """Let an open outage inside it grow to it; return a new outage if there is none.
 
-        One that is held as a power failure, and told as one, is an outage by itself.
+        A power failure grows an open one in its place, which may only be held as one. Both are
+        then explained by what the machines of either tell.
         """
         limits = presence.limits
         certainty = self._compute_certainty(limits)
         if self.fall.closed_us is not None:
             return self._open_past_outage(certainty, limits, now_us)
-        if self.failure is not None:
-            parts = merge_cells(presence, self.failure.parts, (self.part,))
-            self._grow(self.failure, parts, limits, now_us)
+        failures = list_power_failures(outages, self.fall) if self.is_power else []
+        if failures:
+            parts = merge_cells(presence, failures[0].parts, (self.part,))
+            self._grow(failures[0], parts, limits, now_us)
             return None
         inside = [
             outage
@@ -112,7 +114,7 @@ class ConfirmedFall:
         outage.grow(parts, new_cells or (self.part,), started, now_us)
         outage.method = METHOD
         self._add_reports(outage)
-        if outage.may_be_confirmed:
+        if outage.may_be_confirmed and not self.is_power:
             outage.confirm(now_us)
 
     def _add_reports(self, outage: OutageEpisode) -> None:
@@ -166,8 +168,9 @@ def is_power_told(
     """Return whether a fall is held as a power failure that its machines report."""
     if fall.held != (HoldReason.POWER,):
         return False
-    silenced = [v for v in fallen if v.lost_us >= fall.started.earliest_us]
-    evidence = weigh_evidence(silenced, {}, now_us, limits, is_grid=True)
+    since_us = fall.started.earliest_us
+    silenced = [v for v in fallen if v.lost_us >= since_us]
+    evidence = weigh_evidence(silenced, {}, now_us, limits, is_grid=True, since_us=since_us)
     return evidence.silent >= limits.votes and evidence.explain(limits) is IncidentKind.POWER
 
 

@@ -10,11 +10,13 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
-- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it and had
-  measured nothing in it before. One that had says nothing of power: it was restarted, or switched
-  off for a night, as nearly all are in a cut of days. Where lines alone fell, and machines began in
-  the minutes in which these came back, those that ran on are laptops behind a dead router: they
-  tell what they would in a cut, and contradict nothing.
+- *powerless*: it went from mains to battery before its loss, or as the outage began, or its machine
+  rebooted in it and had measured nothing in it before. One that had says nothing of power: it was
+  restarted, or switched off for a night, as nearly all are in a cut of days. Where lines alone
+  fell, and machines began in the minutes in which these came back, those that ran on are laptops
+  behind a dead router: they tell what they would in a cut, and contradict nothing.
+- *powered*: it ran on in the silence. Where lines fell as by a grid, a machine with a battery does
+  so without power, too, and says nothing.
 
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
 vantages may be wrong or collude, and only leave a cut in doubt (`are_links_told`), or lower the
@@ -92,7 +94,7 @@ def weigh_evidence(
     offline = count([t.is_offline for t in testimony])
     in_turn = offline >= limits.witnesses and _did_networks_go_in_turn(testimony)
     powerless, off, are_reboots_void = _list_powerless(testimony, fallen_lines, in_turn=in_turn)
-    powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
+    powered = [t.is_powered and not (is_grid and t.has_battery) for t in testimony]
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
     online = [
@@ -142,7 +144,7 @@ def _list_powerless(
     is_single = not in_turn and went_one_by_one(_select_vantages(testimony, began))
     if is_single and fallen_lines >= NEARLY_ALL:
         is_single = False
-        in_turn = sum(t.is_powered and not t.is_phone for t in testimony) >= THRESHOLDS.witnesses
+        in_turn = sum(t.is_powered and not t.has_battery for t in testimony) >= THRESHOLDS.witnesses
     off = [hit and is_single for hit in began]
     if is_single or are_phones or in_turn:
         powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]

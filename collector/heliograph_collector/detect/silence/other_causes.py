@@ -130,7 +130,8 @@ def _are_phones_ordered(
 ) -> bool:
     """Return whether phones alone go at once, long after the power of lines.
 
-    They are of several operators, or some are in regions that the power failure spared.
+    They are of several operators or regions, or some are where the power failure spared the lines.
+    The batteries of masts end each at its own time, and those of one region may hang on one site.
     """
     limits = outage.limits
     fallen = select_silent(cells, recent)
@@ -138,7 +139,8 @@ def _are_phones_ordered(
     if len(lost_us) < max(len(fallen), limits.votes):
         return False
     spared = sum(_has_spared_region(outage, v.place.region) for v in fallen)
-    if len({v.place.asn for v in fallen}) < 2 and spared < limits.burst:
+    is_one_site = len({(v.place.asn, v.place.region) for v in fallen}) < 2
+    if is_one_site and spared < limits.burst:
         return False
     is_late = min(lost_us) - outage.started.latest_us >= _BATTERY_US
     return is_late and measure_spread(lost_us) <= _AT_ONCE_US

@@ -4,7 +4,9 @@ Theory of operation. A reboot after a silence says that a machine was off, and n
 a country or a region at once, or street by street, and a cut one network after another. People who
 go to bed, leave for a holiday or let a phone install its update go one by one, over an hour or a
 night, and come back so. Of few machines that shows: nobody has two others near in time, in the
-country, its region or its network, or no more than chance makes in so long.
+country, its region or its network, or no more than chance makes in so long. Half of a group went
+in one step, however late the others followed: some have a UPS, each of which lasts for its own
+time.
 """
 
 from bisect import bisect_left, bisect_right
@@ -35,7 +37,7 @@ def are_together(machines: Iterable[VantagePresence]) -> bool:
 
 
 def _get_lost_us(machine: VantagePresence) -> int:
-    return machine.powerless_us or machine.lost_us
+    return machine.unplugged_us or machine.powerless_us or machine.lost_us
 
 
 def went_one_by_one(machines: Iterable[VantagePresence]) -> bool:
@@ -102,7 +104,7 @@ def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:
     if span_us <= _STEP_US:
         return [nym for nym, _ in group]
     expected = (len(times_us) - 1) * 2 * _NEAR_US / span_us
-    least = max(_NEIGHBORS, _FACTOR * expected)
+    least = max(_NEIGHBORS, min(_FACTOR * expected, len(group) / 2))  # half of all are a step
     return [nym for nym, lost_us in group if _count_near(times_us, lost_us) > least]
 
 

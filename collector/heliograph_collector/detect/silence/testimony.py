@@ -134,6 +134,8 @@ class Testimony:
 
     @property
     def is_powerless(self) -> bool:
+        if self.vantage.has_lost_mains(self.told_since_us):
+            return True
         if self.report is None and self.vantage.may_have_measured(self.now_us):
             return False
         if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
@@ -161,6 +163,11 @@ class Testimony:
     @property
     def is_phone(self) -> bool:
         return self.vantage.place.access == "mobile"
+
+    @property
+    def has_battery(self) -> bool:
+        """Return whether it has one: a machine without one knows nothing of its power."""
+        return self.is_phone or self.vantage.on_battery is not None
 
     def _is_told(self, lost_us: int) -> bool:
         """Return whether its testimony on an earlier silence holds, with nothing newer."""

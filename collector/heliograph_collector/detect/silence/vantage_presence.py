@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
 )
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+_EARLY_US = 120 * SECOND_US  # from mains to battery before an outage's first silence; assumed
 BOOT_US = 300 * SECOND_US  # from the return of power until a machine and its way work; assumed
 UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
 # After it nobody may try a lost carrier again, as where the plan names another one first; assumed.
@@ -66,7 +67,7 @@ class VantagePresence:
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     tells_power: bool = False  # it said, while it was here, that it went to or from its battery
-    lost_on_battery: bool = False  # it went to its battery before its loss
+    unplugged_us: int = 0  # when it went to the battery that it was lost on; 0: it was not
     rebooted: bool = False  # its machine began in its last silence …
     ran_alone: bool = False  # … and ran for an hour before it was back
     powerless_us: int = 0  # when it was lost last in a silence in which its power failed
@@ -100,9 +101,21 @@ class VantagePresence:
         return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
 
     @property
+    def lost_on_battery(self) -> bool:
+        """Return whether it went to its battery shortly before its loss."""
+        return self.unplugged_us > 0 and self.lost_us - self.unplugged_us <= _POWER_US
+
+    def has_lost_mains(self, since_us: int) -> bool:
+        """Return whether it went to its battery in an outage, however late it fell silent.
+
+        A UPS lasts for an hour; what its machine told as the power failed holds for so long.
+        """
+        return self.lost_on_battery or 0 < since_us - _EARLY_US <= self.unplugged_us
+
+    @property
     def tells_cause(self) -> bool:
         """Return whether its loss or its return gives evidence on the silence."""
-        is_of_power = self.lost_on_battery or self.rebooted
+        is_of_power = self.unplugged_us > 0 or self.rebooted
         return is_of_power or self.is_rerouted or self.ran_on or self.closed_us > 0
 
     @property
@@ -197,7 +210,7 @@ class VantagePresence:
         self.lost_in = self.place.asn
         self.lost_region = self.place.region
         self.lost_by = self.witness.carrier
-        self.lost_on_battery = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
+        self.unplugged_us = self.battery_us
         self.rebooted = False
         self.ran_alone = False
 

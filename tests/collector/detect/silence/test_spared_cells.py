@@ -52,7 +52,7 @@ def _watch(powerless: int) -> PresenceTracker:
         heard_s = LATER if vantage in lines else ONSET
         presence.on_lost(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
     for line in lines[:powerless]:
-        presence.vantages[line.nym].lost_on_battery = True
+        presence.vantages[line.nym].unplugged_us = at(LATER)
     return presence
 
 

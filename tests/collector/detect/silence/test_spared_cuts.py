@@ -39,6 +39,10 @@ def _is_apart(vantage: VantageRef) -> bool:
     return vantage.place.region == "KAR"
 
 
+def _is_of_operator(vantage: VantageRef) -> bool:
+    return vantage.place.asn == 101
+
+
 def _is_other_line(vantage: VantageRef) -> bool:
     return _is_line(vantage) and not _is_apart(vantage)
 
@@ -94,6 +98,7 @@ def _detect(signals: Signals, until_s: float) -> list[Incident]:
 
 SPARED: dict[str, tuple[Choice, Choice, int, Scope]] = {
     "phones": (_is_line, _is_phone, 3, Scope("KZ", access="mobile")),
+    "an operator's phones": (_is_line, _is_of_operator, 3, Scope("KZ", asn=101)),
     "a region": (_is_other_line, _is_apart, 3, Scope("KZ", "KAR")),
     "a region of few phones": (_is_other_line, _is_apart, 1, Scope("KZ", "KAR")),
 }
