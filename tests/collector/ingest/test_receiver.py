@@ -12,8 +12,10 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from heliograph.clock import SystemClock
 from heliograph.http_envelope import EnvelopeRequest
 from heliograph.token_bucket import TokenBuckets
+from heliograph.units import HOUR_S
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import quarantine
@@ -21,6 +23,7 @@ from heliograph_collector.ingest.envelope_opener import GROUP
 from heliograph_collector.ingest.geo.asn_table import write_table
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalFullError
+from support.hand_clock import HandClock
 from support.intake import (
     Caller,
     IngestServer,
@@ -189,6 +192,15 @@ async def test_agent_over_its_quota_is_asked_to_wait(tmp_path: Path) -> None:
         assert [r.status for r in found][:4] == [pb.STATUS_STORED] * 4
         assert found[-1].status == pb.STATUS_RETRY
         assert 0 < found[-1].retry_after_s <= 900
+
+
+async def test_an_agent_that_was_away_brings_the_batches_of_all_its_hours(tmp_path: Path) -> None:
+    clock = HandClock(wall=SystemClock().wall_us())
+    async with agent_at(tmp_path, batches_per_hour=4, clock=clock) as (server, caller):
+        clock.advance_us(3 * HOUR_S * 1_000_000)
+        receipts = [await posted(server, caller.seal(caller.batch(n))) for n in range(1, 18)]
+        assert [r.status for r in receipts[:16]] == [pb.STATUS_STORED] * 16
+        assert receipts[16].status == pb.STATUS_RETRY
 
 
 class BlockableJournal:
