@@ -69,6 +69,26 @@ async def test_what_was_refused_as_forked_is_offered_again_after_a_start(tmp_pat
         assert (counts.waiting_measurements, counts.quarantined) == (1, 1)
 
 
+async def test_a_start_after_an_offer_loses_nothing(tmp_path: Path) -> None:
+    """The newest number that was offered is the newest in the file, as after each clean stop."""
+    async with open_spool(tmp_path / "spool.db") as spool:
+        await spool.mark_offered([await append_batch(spool, "a")])
+    async with open_spool(tmp_path / "spool.db") as spool:
+        counts = await spool.read_counts()
+        assert (counts.waiting_measurements, dict(counts.dropped)) == (1, {})
+
+
+async def test_a_number_that_was_offered_is_not_given_again(tmp_path: Path) -> None:
+    """The collector would take the new results under it for a duplicate, whatever file was lost."""
+    async with open_spool(tmp_path / "spool.db") as spool:
+        number = await append_batch(spool, "a")
+        await spool.mark_offered([number])
+    for lost in ("spool.db", "spool.db.floor"):
+        (tmp_path / lost).unlink()
+    async with open_spool(tmp_path / "spool.db") as spool:
+        assert await append_batch(spool, "b") > number
+
+
 async def test_append_is_visible_to_another_process(spool: Spool, tmp_path: Path) -> None:
     assert await append(spool, "a", "b", "c") == [1, 2, 3]
     with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as other:
@@ -180,13 +200,16 @@ async def test_envelope_is_unchanged_until_settled(tmp_path: Path) -> None:
         await spool.record_receipt(number, "stored")  # a late second word on it changes nothing
 
 
-async def test_rejected_envelopes_are_quarantined(spool: Spool) -> None:
+async def test_rejected_envelopes_are_quarantined(spool: Spool, tmp_path: Path) -> None:
     numbers = [await append_batch(spool, f"t{index}") for index in range(QUARANTINED + 3)]
     for number in numbers[:-1]:
         await spool.record_receipt(number, "rejected", "bad_batch")
     counts = await spool.read_counts()
     assert (counts.waiting, counts.quarantined) == (1, QUARANTINED)
-    assert counts.dropped == {"rejected": 2}, "the oldest refused ones are gone, and counted"
+    assert counts.dropped == {"rejected": 2}, "those that are gone are counted"
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as other:
+        kept = other.execute("SELECT sequence FROM quarantine ORDER BY sequence").fetchall()
+    assert kept == [(number,) for number in numbers[2:-1]], "the newest ones are kept"
 
 
 async def test_unknown_receipt_status_is_refused(spool: Spool) -> None:
