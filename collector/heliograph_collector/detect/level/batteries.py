@@ -51,7 +51,8 @@ def _are_phones_silent_beside(
     lines: defaultdict[str, list[bool]] = defaultdict(list)
     for vantage in vantages:
         if vantage.place.access == "fixed":
-            lines[vantage.place.region].append(vantage.witness.nym in names)
+            has_fallen = vantage.is_silent or vantage.witness.nym in names
+            lines[vantage.place.region].append(has_fallen)
     lit = {region for region, hits in lines.items() if sum(hits) <= _LIVING_SHARE * len(hits)}
     phones = [v for v in vantages if v.place.access == "mobile" and v.place.region in lit]
     count = sum_silent(phones)  # more of them are away by turns, and back

@@ -43,7 +43,8 @@ def find_doubts(
     if are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     silent = [vantage for vantage in fallen if vantage.is_silent]
-    failed = sum(vantage.power_failed for vantage in silent)
+    began_us = fall.started.earliest_us
+    failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or in_order
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     if may_be_power or _is_power_failure(part, fallen, at_home, limits):
@@ -56,7 +57,6 @@ def find_doubts(
     lasts_us = sample.now_us - fall.started.earliest_us
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (HoldReason.HABIT,)
-    began_us = fall.started.earliest_us
     have_left = _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample)
     if have_left or falls_with_others(fall.scope, fallen, sample, began_us):
         return (HoldReason.HABIT,)

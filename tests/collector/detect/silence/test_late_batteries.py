@@ -157,6 +157,18 @@ def test_phones_that_fade_where_lines_have_power_follow_no_power_failure(lit_sha
     assert is_battery_order(vantages, at(ONSET - 60)) is (lit_share == 0.0)
 
 
+def test_phones_follow_lines_that_fell_before_the_others() -> None:
+    """A region that is dark for longer than the rest of its country has no power either."""
+    rng = Random(5)
+    vantages: list[VantagePresence] = []
+    for number, location in enumerate(v.place for v in LINES + PHONES):
+        lost_s = ONSET + rng.uniform(0.5, 3) * HOUR
+        if location.access == "fixed":
+            lost_s = ONSET - 600 if location.region == "KAR" else ONSET + rng.uniform(0, 20)
+        vantages.append(_create(location, f"v{number}", lost_s))
+    assert is_battery_order(vantages, at(ONSET - 60))
+
+
 @pytest.mark.parametrize("late", [3, 9])
 def test_most_that_went_at_once_went_together_however_late_the_others(late: int) -> None:
     """A minority with a UPS follows within the hour; nine late of 19 are nearly half."""
