@@ -16,7 +16,7 @@ from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.control_look import ControlLook
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
-from support.examples import limit_examples
+from support.examples import limit_examples, only_in_soak
 from support.scenario import MINUTE_US, measurement, taken
 
 Steps = list[dict[str, Any]]
@@ -168,7 +168,7 @@ def test_a_fact_in_favour_never_makes_it_worse(case: Drawn, data: st.DataObject)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("layer", ["dns", "tcp", "tls"])
+@pytest.mark.parametrize("layer", ["dns", "tcp", pytest.param("tls", marks=only_in_soak)])
 def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
     """Real blocks are among what is drawn, or the tests above would prove nothing."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector import cli
+from support.examples import only_in_soak
 from support.programs import collector, eventually, kill, started
 
 PLAY = """\
@@ -79,7 +80,11 @@ def test_wrong_usage_ends_with_a_sentence(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "terminated"])
+@pytest.mark.parametrize(
+    "word",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=only_in_soak)],
+    ids=["ctrl_c", "terminated"],
+)
 def test_signal_ends_it_and_every_process_it_started(tmp_path: Path, word: signal.Signals) -> None:
     path = tmp_path / "long.yml"
     path.write_text(PLAY.format(seconds=59))
