@@ -49,6 +49,17 @@ def test_folder_has_its_manual(folder: str) -> None:
     assert len((ROOT / folder / "README.md").read_text()) > 300
 
 
+@pytest.mark.parametrize("name", [name for name in COMMITTED if name.endswith(".md")])
+def test_lines_of_prose_fit_a_hundred_columns(name: str) -> None:
+    """Lines of prose fit a hundred columns: tables and what is quoted as code may be wider."""
+    wide, is_code = [], False
+    for number, line in enumerate((ROOT / name).read_text().split("\n"), start=1):
+        is_code ^= line.lstrip().startswith("```")
+        if len(line) > 100 and not is_code and not line.lstrip().startswith("|"):
+            wide.append(f"{name}:{number}: {len(line)} columns")
+    assert not wide
+
+
 def test_no_file_names_the_workplace() -> None:
     texts = (ROOT / name for name in COMMITTED if Path(name).suffix not in (".bin", ".png", ".ttf"))
     matches = [

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from textwrap import wrap
 
 from lab.country.matrix import Matrix, Row, matrix
 
 README = Path(__file__).parents[1] / "README.md"
+COLUMNS = 100
 BEGIN, END = "<!-- matrix: made by `python -m lab.country.matrix_page` -->", "<!-- matrix ends -->"
 
 
@@ -50,7 +52,7 @@ def _reasons(of: Matrix) -> Iterator[str]:
     yield "Blanks, each measured and found in this state:"
     yield ""
     for name, (state, says) in of.reasons.items():
-        yield f"- `{name}` ({state}): {says}"
+        yield from wrap(f"- `{name}` ({state}): {says}", COLUMNS, subsequent_indent="  ")
 
 
 def main() -> None:
