@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_command, sanitize_text
 
+_MAX_GAPS = 100  # that are named; all are counted
+_BRIEF_US = 60_000_000  # of a gap that is counted and not named, as while the first agents come
+
 if TYPE_CHECKING:
+    from heliograph_collector.detect.silence.detector_state import CoverageGap
     from heliograph_collector.incidents.incident import Incident
 
 
@@ -18,8 +22,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "run the detectors over signals from a file",
         "replay --json SIGNALS.jsonl",
         description="Plays presence, faults, votes and levels, one JSON object a line, through "
-        "the detectors that a collector runs, and prints the incidents. `import series` writes "
-        "such files; sources/README.md describes their keys. Nothing is stored or published. "
+        "the detectors that a collector runs, and prints the incidents, and where and when nothing "
+        "could be judged. `import series` writes such files; sources/README.md describes "
+        "their keys. Nothing is stored or published. "
         "Exit code: 0 replayed, 1 refused, 2 wrong usage.",
     )
     command.add_argument("signals", metavar="SIGNALS", type=Path, help="a file of signals")
@@ -38,12 +43,24 @@ def run(args: argparse.Namespace) -> int:
         print(_encode_incident(incident) if args.json else _describe_incident(incident))
     for beginning in result.doubtful:
         print(sanitize_text(beginning.describe()), file=sys.stderr)
+    notes = sys.stderr if args.json else sys.stdout
+    gaps = [gap for gap in result.coverage_gaps if gap.until_us - gap.since_us >= _BRIEF_US]
+    for gap in gaps[:_MAX_GAPS]:
+        print(sanitize_text(_describe_gap(gap)), file=notes)
     blind = f"{len(result.coverage_gaps)} coverage gaps, {result.late_votes} votes that came late."
     if not args.json:
         print(f"{len(result.incidents)} incidents, {blind}")
     elif result.coverage_gaps or result.late_votes:
         print(blind, file=sys.stderr)
     return 0
+
+
+def _describe_gap(gap: "CoverageGap") -> str:
+    """Say where and when no incident means nothing."""
+    from heliograph.timestamps import format_timestamp
+
+    since, until = (format_timestamp(at_us)[:19] for at_us in (gap.since_us, gap.until_us))
+    return f"{gap.country or 'everywhere'}: not judged from {since} to {until} UTC ({gap.why})"
 
 
 def _encode_incident(incident: "Incident") -> str:

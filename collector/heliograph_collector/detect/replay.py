@@ -88,7 +88,7 @@ class DoubtfulBeginning:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Incidents and coverage gaps that the detectors found.
+    """Incidents and coverage gaps that the detectors found; a gap that lasts ends with the replay.
 
     `late_votes` came too late for the minute of their measurement. `doubtful` are series of levels
     of which nothing, or not the beginning, can be judged.
@@ -123,7 +123,7 @@ def replay_signals(
         compared = _name_networks(timed for timed in votes if timed[1].service in services)
         live = _LiveReplay(ordered, sorted(compared, key=_vote_key), end_us)
         incidents += [i for i in live.run() if (i.scope.country, i.service) not in sparse_groups]
-        coverage_gaps = tuple(live.engine.coverage_gaps())
+        coverage_gaps = live.list_coverage_gaps()
         late_votes = live.late_count
     incidents += detect_sparse(sparse, (vote for _, vote in dense))
     until_us = max((reading.until_us for reading in levels), default=0)
@@ -162,6 +162,14 @@ class _LiveReplay:
                 self.engine.on_signal(item)
         self._advance_to(self._until_us)
         return self._list_incidents()
+
+    def list_coverage_gaps(self) -> tuple[CoverageGap, ...]:
+        lasting = [
+            CoverageGap(since_us, self._until_us, why, country)
+            for since_us, why, country in self.engine.open_coverage_gaps()
+            if since_us < self._until_us
+        ]
+        return (*self.engine.coverage_gaps(), *lasting)
 
     def _add_vote(self, vote: ServiceVote, now_us: int) -> None:
         self._read_votes.add(vote)

@@ -22,7 +22,7 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.sources.replay import Replay
 from heliograph_collector.sources.signal_file import read_signals
 from heliograph_collector.sources.signal_writer import write_signals
-from support.presence_model import KZ, Cut, country, live, service_votes, world
+from support.presence_model import KZ, Cut, at, country, live, service_votes, world
 
 Line = Mapping[str, object]
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -310,6 +310,18 @@ def test_time_goes_on_until_the_end_that_a_file_names(play: Play, tmp_path: Path
     (early,) = play([*dark, end]).incidents
     (late,) = play([*dark, end | {"at": "2022-01-01T00:40:00Z"}]).incidents
     assert (early["state"], late["state"]) == ("suspected", "confirmed")
+
+
+def test_a_silence_without_a_voice_is_a_gap_that_is_named(play: Play, tmp_path: Path) -> None:
+    """Where nobody has a vote a silence is no incident, and no calm either: a gap that lasts."""
+    newcomers = [replace(vantage, first_us=at(0)) for vantage in country()]
+    cut = live([*newcomers, *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
+    played = play(written(tmp_path / "newcomers.jsonl", sort_signals(cut)))
+    assert played.incidents == []
+    (line,) = [line for line in played.err.splitlines() if line.startswith("KZ: not judged from ")]
+    assert line.endswith(" UTC (too_few_vantages)")
+    told = sort_signals(live([*country(), *world()], Random(1), 1.5))
+    assert "KZ: not judged" not in play(written(tmp_path / "enough.jsonl", told)).err
 
 
 def test_public_data_is_shown_the_way_that_makes_signals_of_it(
