@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_command, sanitize_text
 
+if TYPE_CHECKING:
+    from heliograph_collector.incidents.incident import Incident
+
 _MAX_GAPS = 100  # that are named; all are counted
 _BRIEF_US = 60_000_000  # of a gap that is counted and not named, as while the first agents come
-
-if TYPE_CHECKING:
-    from heliograph_collector.detect.silence.detector_state import CoverageGap
-    from heliograph_collector.incidents.incident import Incident
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -46,21 +45,13 @@ def run(args: argparse.Namespace) -> int:
     notes = sys.stderr if args.json else sys.stdout
     gaps = [gap for gap in result.coverage_gaps if gap.until_us - gap.since_us >= _BRIEF_US]
     for gap in gaps[:_MAX_GAPS]:
-        print(sanitize_text(_describe_gap(gap)), file=notes)
+        print(sanitize_text(gap.describe()), file=notes)
     blind = f"{len(result.coverage_gaps)} coverage gaps, {result.late_votes} votes that came late."
     if not args.json:
         print(f"{len(result.incidents)} incidents, {blind}")
     elif result.coverage_gaps or result.late_votes:
         print(blind, file=sys.stderr)
     return 0
-
-
-def _describe_gap(gap: "CoverageGap") -> str:
-    """Say where and when no incident means nothing."""
-    from heliograph.timestamps import format_timestamp
-
-    since, until = (format_timestamp(at_us)[:19] for at_us in (gap.since_us, gap.until_us))
-    return f"{gap.country or 'everywhere'}: not judged from {since} to {until} UTC ({gap.why})"
 
 
 def _encode_incident(incident: "Incident") -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from heliograph.timestamps import format_timestamp
 from heliograph_collector.detect.level import fall
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.silence.candidate import OutageCandidate
@@ -22,6 +23,13 @@ class CoverageGap:
     until_us: int
     why: str
     country: str = ""
+
+    def describe(self) -> str:
+        """Describe where and when no incident means nothing."""
+        since, until = (format_timestamp(at_us)[:19] for at_us in (self.since_us, self.until_us))
+        return (
+            f"{self.country or 'everywhere'}: not judged from {since} to {until} UTC ({self.why})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
