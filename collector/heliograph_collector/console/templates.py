@@ -1,17 +1,17 @@
 """The layout of the console's pages: user, navigation and browser policy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import ClassVar
 
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from heliograph_collector.console import formats
 from heliograph_collector.console.sessions import LoginSession
+from heliograph_collector.http.templates import TemplateValues
 
 SESSION = web.RequestKey("session", LoginSession)
 STATIC = {
@@ -49,10 +49,8 @@ OPERATOR_PATHS = ("/console/code", "/console/trail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageView:
-    """The content of one page: its template reads the fields, and the layout's names."""
-
-    template: ClassVar[str]
+class PageView(TemplateValues):
+    """The content of one page of the console."""
 
 
 @cache
@@ -78,8 +76,7 @@ def render(request: web.Request, view: PageView, *, status: int = 200) -> web.Re
         "say": formats,
         "assets": build_asset_urls(),
     }
-    content = {field.name: getattr(view, field.name) for field in fields(view)}
-    html = environment().get_template(view.template).render(context | content)
+    html = view.render(environment(), context)
     return web.Response(
         status=status, text=html, content_type="text/html", charset="utf-8", headers=_HEADERS
     )

@@ -239,9 +239,11 @@ def is_counted(incident: IncidentSummary) -> bool:
 def is_national_silence(incident: IncidentSummary) -> bool:
     """Return whether it is a silence, also a suspected one, of a whole country."""
     is_offline = incident.kind == IncidentKind.SILENCE and ONE_WAY not in incident.hints
-    return is_offline and any(
-        not (part.region or part.asn or part.access) for part in incident.parts
-    )
+    return is_offline and is_of_whole_country(incident)
+
+
+def is_of_whole_country(incident: IncidentSummary) -> bool:
+    return any(not (part.region or part.asn or part.access) for part in incident.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,20 +15,30 @@ _QUOTED = re.compile("`([^`]+)`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageContent:
-    """The content of one page: its template reads the fields, all of them and no others.
+class TemplateValues:
+    """What one template reads: the fields, all of them and no others."""
+
+    template: ClassVar[str]
+
+    def render(self, environment: Environment, frame: Mapping[str, object] | None = None) -> str:
+        """Render the template; `frame` has what its layout reads."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return environment.get_template(self.template).render({**(frame or {}), **values})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageContent(TemplateValues):
+    """The content of one page.
 
     `t` is the page's language, and `assets` maps a static file's name to its address.
     """
 
-    template: ClassVar[str]
     t: Locale = field(default_factory=Locale)
     assets: Mapping[str, str]
 
 
 def render_page(content: PageContent) -> str:
-    values = {f.name: getattr(content, f.name) for f in fields(content)}
-    return _environment().get_template(content.template).render(values)
+    return content.render(_environment())
 
 
 @cache

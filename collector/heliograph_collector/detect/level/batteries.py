@@ -32,15 +32,18 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     that orders one operator after another may come to the phones last.
     """
     fallen = [v for v in vantages if v.lost_us >= since_us and not _was_brief(v)]
-    if _are_phones_silent_beside(vantages, fallen):
-        return False
     lost_us: defaultdict[int, list[int]] = defaultdict(list)
     for vantage in fallen:
         if vantage.place.access == "mobile":
             lost_us[vantage.place.asn].append(vantage.lost_us)
     phones_us = [times_us for times_us in lost_us.values() if len(times_us) >= MEMBERS]
     is_by_turns = bool(phones_us) and median(map(measure_spread, phones_us)) > _TURNS_US
-    return is_by_turns and have_lines_gone_first(fallen) and not _went_by_operator(fallen)
+    return (
+        is_by_turns
+        and have_lines_gone_first(fallen)
+        and not _went_by_operator(fallen)
+        and not _are_phones_silent_beside(vantages, fallen)
+    )
 
 
 def _are_phones_silent_beside(

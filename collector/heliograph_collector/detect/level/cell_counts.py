@@ -293,7 +293,9 @@ def find_whole_cells(places: VantagesByPlace, limits: Thresholds) -> frozenset[S
     networks = {Scope(at.country, asn=at.asn) for at in people if at.asn}
     accesses = {Scope(at.country, access=at.access) for at in people if len(people) < len(counted)}
     lone = [cells for cells in (networks, accesses) if len(cells) == 1]
-    by_network = sum((Counter({at.asn: size}) for at, size in people.items()), Counter[int]())
+    by_network = Counter[int]()
+    for at, size in people.items():
+        by_network[at.asn] += size
     least = WHOLE_SHARE * by_network.total()
     lone.append({n for n in networks if limits.few > by_network[n.asn] >= least})
     return frozenset({Scope(at.country) for at in counted}.union(*lone))

@@ -37,7 +37,7 @@ class IncidentLine:
     lead: str  # the sentence without the last turns …
     turns: str  # … which follow it
     began: str
-    started: str  # RFC 3339, the latest possible time; "" where only the hour is told
+    started: str  # RFC 3339, the latest possible time; "" where only the hour is known
     ended_us: int  # likewise, of a confirmed one; 0 while it lasts
     state: str
     kind: str

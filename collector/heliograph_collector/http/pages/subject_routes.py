@@ -21,7 +21,7 @@ from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.day_range import read_day_range
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache, rank_severity
-from heliograph_collector.http.incident_document import IncidentFilter
+from heliograph_collector.http.incident_document import IncidentFilter, is_of_whole_country
 from heliograph_collector.http.known_networks import ALLOWED, KnownNetworks
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import parse_form
@@ -288,7 +288,7 @@ def _list_places(subject: Subject, snapshot: Snapshot, countries: Iterable[str])
 def _concerns(incident: IncidentDocument, places: Sequence[Scope]) -> bool:
     """Return whether an incident lasts in one of the places that are not back."""
     if incident.kind == IncidentKind.COLLECTOR_BLOCKED:
-        return any(not (part.asn or part.region or part.access) for part in incident.parts)
+        return is_of_whole_country(incident)
     incident_places = DarkPlaces([incident])
     return any(
         incident_places.is_dark(place) or incident_places.blocked_since(place) for place in places

@@ -15,7 +15,7 @@ from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts.sparkline import build_slug
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import is_counted
+from heliograph_collector.http.incident_document import is_counted, is_of_whole_country
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot, Withheld
@@ -29,6 +29,7 @@ SYMBOLS = {  # worst first
     "isolated": "⊘",
     "blocked": "✕",
     "suspected": "!",
+    "disturbed": "!",
     "down": "▼",
     "partial": "◐",
     "reachable": "✓",
@@ -104,7 +105,7 @@ def _summarize_country(
         name=labels.country_name(code, t.lang),
         state=state,
         symbol=SYMBOLS[state],
-        label=_label_country(state, columns, open_incidents, t),
+        label=_label_country(state, columns, t),
         incidents=len(open_incidents),
         networks=len(columns),
         vantages=format_vantages(vantages, snapshot.k, t) if columns else "",
@@ -152,7 +153,7 @@ def country_state(
     fallback_states = ("down", "partial", "reachable", "unknown")
     state = next((state for state in fallback_states if state in network_states), "nothing")
     # What works was measured before, or by the few who reach us another way: no good news.
-    return "suspected" if state == "reachable" and _is_disturbed(open_incidents) else state
+    return "disturbed" if state == "reachable" and _is_disturbed(open_incidents) else state
 
 
 def _is_disturbed(open_incidents: Sequence[IncidentSummary]) -> bool:
@@ -160,7 +161,7 @@ def _is_disturbed(open_incidents: Sequence[IncidentSummary]) -> bool:
     return any(
         incident.kind == IncidentKind.COLLECTOR_BLOCKED
         and incident.state == "confirmed"
-        and any(not (part.region or part.asn or part.access) for part in incident.parts)
+        and is_of_whole_country(incident)
         for incident in open_incidents
     )
 
@@ -171,15 +172,8 @@ def _is_all_silent(columns: Sequence[NetworkColumn]) -> bool:
     return all(column.link is Link.OFFLINE for column in reached) and bool(reached or not columns)
 
 
-def _label_country(
-    state: str,
-    columns: Sequence[NetworkColumn],
-    open_incidents: Sequence[IncidentSummary],
-    t: Locale,
-) -> str:
+def _label_country(state: str, columns: Sequence[NetworkColumn], t: Locale) -> str:
     """Say a country's state with the share of its networks that have it."""
-    if state == "suspected" and not any(map(is_counted, open_incidents)):
-        return labels.kind_label(IncidentKind.COLLECTOR_BLOCKED, "", t.lang)
     silent_count = sum(column.link is Link.OFFLINE for column in columns)
     blocked_count = sum(network_state(column) == "blocked" for column in columns)
     is_share = 0 < silent_count < len(columns) or any(column.is_one_way for column in columns)

@@ -123,7 +123,7 @@ async def test_what_works_where_reports_are_disturbed_is_no_good_news(serve: Ser
     site = await serve(calm().feed(book=book(block), public_key=KEY.public))
     page = await site.page("/")
     (shape,) = [a for tag, a in page.elements if tag == "a" and a.get("id") == "map-KZ"]
-    assert shape["class"] == "suspected"
+    assert shape["class"] == "disturbed"
     assert "reporting disturbed" in page.text["land-KZ"]
     assert "no blocking seen" not in page.text["land-KZ"]
 
