@@ -11,11 +11,8 @@ from support.rough_events import ROLL_OUT_S, create_address_block, create_fade, 
 from support.strange_truths import find_faults, play_incidents, play_scene
 
 ALL = "HELIOGRAPH_FOREIGN_SEEDS" in os.environ
-# A first look told these wrong, and they are not mended: of eight people seven fall, five of whom
-# stand behind one address (60); an end comes hours after the last return (87); one operator of
-# nine is called silent beside the right cause (3).
-FADES = [number for number in range(90) if number not in (60, 87)] if ALL else [57]
-BLOCKS = [number for number in range(30) if number != 3] if ALL else [6, 25]
+FADES = list(range(90)) if ALL else [57]
+BLOCKS = list(range(30)) if ALL else [6, 25]
 
 
 @pytest.mark.long
