@@ -82,6 +82,7 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 KEPT_DAYS = 15  # assumed
+_TOLD_SAMPLES = 7  # of two minutes, in which more of the returned may tell of a cut; assumed
 
 
 @dataclass(slots=True)
@@ -245,24 +246,34 @@ class PresenceLevels:
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
         elif test.is_usual or do_parts_explain(fall, sample):
-            is_near = test.is_near_habit or fall.is_told
-            over = cell.end_fall(sample.now_us, is_near_habit=is_near)
-            if over is not None and not over.is_told:
-                return self._end_fall(over, test, sample)
+            return self._end_fall(cell, fall, test, sample)
         else:
             cell.well_samples = 0
             return _update_fall(cell, fall, test, sample)
         return None
 
-    def _end_fall(self, fall: LevelFall, test: CellTest, sample: Sample) -> ConfirmedFall | None:
-        """Store an ended fall; return it for a whole country whose people report a cut."""
+    def _end_fall(
+        self, cell: CellLevel, fall: LevelFall, test: CellTest, sample: Sample
+    ) -> ConfirmedFall | None:
+        """Store a fall that is over; return it for a whole country whose people report a cut.
+
+        It waits for a quarter of an hour where some do, and too few to decide.
+        """
         since_us = fall.started.earliest_us
-        fallen = sample.select_fallen(fall.scope, since_us) if test.is_whole else []
-        if not have_reported_dead_links(fallen, fall.part.share, since_us):
-            self.past.append(fall)
+        is_asked = test.is_whole and not fall.is_told
+        fallen = sample.select_fallen(fall.scope, since_us) if is_asked else []
+        is_cut = have_reported_dead_links(fallen, fall.part.share, since_us)
+        if is_cut is None and cell.well_samples < _TOLD_SAMPLES:
+            cell.well_samples += 1
             return None
-        fall.held = ()
-        return ConfirmedFall(fall, fall.part, fallen)
+        over = cell.end_fall(sample.now_us, is_near_habit=test.is_near_habit or fall.is_told)
+        if over is None or over.is_told:
+            return None
+        if not is_cut:
+            self.past.append(over)
+            return None
+        over.held = ()
+        return ConfirmedFall(over, over.part, fallen)
 
 
 def _build_test(

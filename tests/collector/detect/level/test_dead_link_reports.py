@@ -45,8 +45,25 @@ def test_people_who_wake_tell_of_none(share: float) -> None:
     assert play(words) == []
 
 
-def test_a_night_in_which_a_third_stay_on_is_none() -> None:
-    assert play([False] * 25, gone=25) == []
+def test_a_night_in_which_a_third_stay_on_is_a_cut_if_all_others_tell() -> None:
+    """Below four fifths it was withdrawn, though each who went told of a dead link."""
+    assert play([False] * 25, gone=25) == ["national"]
+
+
+def test_a_third_that_lies_tells_of_no_cut_though_others_sleep() -> None:
+    """They go with those who sleep, and are back first, as six tenths of the returned."""
+    assert play([False] * 12 + [None] * 7, gone=24) == []
+
+
+def test_one_that_fell_later_does_not_keep_the_others_from_telling() -> None:
+    """The silence that all shared was of ten minutes, and of two hours without that one."""
+    people = country(each=2)
+    rng = Random(7)
+    signals = [*arrived(people), *off(people[:33], EVENING, 2 * HOUR, rng)]
+    signals += drop(people[33:34], NIGHT - 600, rng)
+    signals += return_early(people[:34], [False] * 34)
+    (told,) = watched(signals, 21.5)
+    assert [incident.label for incident in told if incident.confirmed_us] == ["national"]
 
 
 def test_laptops_that_were_without_power_tell_of_none() -> None:
