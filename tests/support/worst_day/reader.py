@@ -209,8 +209,8 @@ class WorstDayReader:
             *outputs.read_tellings("incidents", document["incidents"]),
             *await self._read_tellings(session, document),
         ]
-        after = await _json(session, "/api/v1/incidents")
         top = json.loads(await fetch_snapshot(f"http://{self.http}", ""))
+        after = await _json(session, "/api/v1/incidents")
         front = await self._read_page(session, "/")
         on_map = outputs.read_map(front, [place.country for place in countries])
         statements = [

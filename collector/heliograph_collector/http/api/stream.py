@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -29,7 +30,7 @@ HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
 WRITE_TIMEOUT_S = 30.0  # for a reader that does not read
 MIN_PAUSE_S = 2.0  # between two evaluations, so that many blocks cost no more than one
-MAX_PAUSE_S = 15.0  # readings age and links change without a block
+MAX_LOOKS = 7  # of so long each, without a change: readings age and links change without one
 
 
 class EventStream:
@@ -109,6 +110,7 @@ class CellEvents:
         self._snapshot_cache = snapshot_cache or SnapshotCache(feed)
         self._touched = asyncio.Event()
         self._last_snapshot: Snapshot | None = None
+        self._entries = 0  # of the log, as of the last evaluation
 
     def touch(self, timestamps_us: Iterable[int] = ()) -> None:
         """Mark the times of a stored block."""
@@ -123,15 +125,24 @@ class CellEvents:
         while True:
             await self.publish_changes()
             await asyncio.sleep(MIN_PAUSE_S)
-            try:
-                async with asyncio.timeout(MAX_PAUSE_S):
+            await self._wait_for_change()
+
+    async def _wait_for_change(self) -> None:
+        """Wait for a block or an entry of the log, and not for long.
+
+        A silence is no block, but pages hide what they showed of its place at once.
+        """
+        for _ in range(MAX_LOOKS):
+            if self._touched.is_set() or len(self._feed.book.entries) != self._entries:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MIN_PAUSE_S):
                     await self._touched.wait()
-            except TimeoutError:
-                continue
 
     async def publish_changes(self) -> None:
         """Publish the differences from the previous snapshot; nothing on the first call."""
         self._touched.clear()
+        self._entries = len(self._feed.book.entries)
         try:
             current = await self._snapshot_cache.refresh()
         except StoreError as error:

@@ -1,19 +1,26 @@
 """Changes of cells, incidents and coverage become events, as far as the API shows."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from heliograph_collector.http.api import stream
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
+from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.records import BlindTime, VerdictState
 from heliograph_collector.store.clickhouse import StoreError
+from support.dark_country import CUT_US, country_before_the_cut, cut
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
 from support.incident_book import TELEGRAM, book, evening_book, part, silence
 from support.kazakhstan_votes import evening
 from support.site import Serve, raising
+from support.values import present
 
 
 class RecordingBus(EventBus):
@@ -120,3 +127,26 @@ def test_the_moment_at_which_one_vantage_comes_or_goes_is_no_event() -> None:
     gap = BlindTime(since_us=NOW_US, until_us=None, reason="too_few_vantages", country="KZ")
     IncidentEvents(bus, TITLES, 5).publish_gap(book(silence()), gap)
     assert bus.published == []
+
+
+async def test_a_dark_place_is_told_at_once_though_no_block_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A silence is no block: readers of the stream heard of it up to 15 s after all pages."""
+    monkeypatch.setattr(stream, "MIN_PAUSE_S", 0.01)
+    monkeypatch.setattr(stream, "MAX_LOOKS", 1_000_000)  # without a change it waits for hours
+    world = country_before_the_cut()
+    world.clock.wall = CUT_US
+    feed = world.feed()
+    events = CellEvents(feed)
+    await events.publish_changes()
+    german, kazakh = cut(IncidentState.CONFIRMED, "DE"), cut(IncidentState.CONFIRMED, "KZ")
+    with feed.bus.subscribe() as subscription:
+        told = subscription.events(60)
+        task = asyncio.create_task(events.run())
+        async with asyncio.timeout(60):
+            feed.book = book(german)
+            assert present(await anext(told)).country == "DE"
+            feed.book = book(german, replace(kazakh, id="5e20"))
+            assert present(await anext(told)).country == "KZ"
+        task.cancel()
