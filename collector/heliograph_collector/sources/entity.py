@@ -20,12 +20,15 @@ _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 
 _WORDS = re.compile(r"[^\W\d_]+")
 _COUNTRIES = (
-    "entitycode", "country", "country_code", "countrycode", "country code", "cc", "probe_cc",
-    "location", "iso2", "iso", "alpha2", "clientcountryalpha2", "iso3", "iso_code", "alpha3",
-    "country_iso", "country_iso_three_char_code", "country_name", "countryname",
+    "entitycode", "entity_code", "country", "country_code", "countrycode", "country code", "cc",
+    "probe_cc", "location", "iso2", "iso", "alpha2", "clientcountryalpha2", "iso3", "iso_code",
+    "alpha3", "country_iso", "country_iso_three_char_code", "country_name", "countryname",
 )  # fmt: skip
 _REGIONS = ("region", "province", "state", "name_1", "adm1_name", "admin1", "city")
 _NETWORKS = ("asn", "probe_asn", "clientasn")
+_KINDS = ("entitytype", "entity_type")  # IODA's, which tells what a code is of
+_FQIDS = ("entityfqid", "entity_fqid")
+_NAMES = ("entityname", "entity_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +79,24 @@ class RowPlaces:
     country: int | None = None
     region: int | None = None
     network: int | None = None
+    kind: int | None = None
+    name: int | None = None
+    fqid: int | None = None
 
     @classmethod
     def from_header(cls, lower_names: Sequence[str], countries: CountryNames) -> "RowPlaces":
-        def find(names: Sequence[str]) -> int | None:
-            return next((lower_names.index(name) for name in names if name in lower_names), None)
+        last_parts = [name.rpartition(".")[2] for name in lower_names]  # client.Geo.CountryCode
 
-        return cls(countries, find(_COUNTRIES), find(_REGIONS), find(_NETWORKS))
+        def find(names: Sequence[str]) -> int | None:
+            return next((last_parts.index(name) for name in names if name in last_parts), None)
+
+        places = (find(_COUNTRIES), find(_REGIONS), find(_NETWORKS))
+        return cls(countries, *places, find(_KINDS), find(_NAMES), find(_FQIDS))
 
     @property
     def columns(self) -> list[int]:
-        return [c for c in (self.country, self.region, self.network) if c is not None]
+        own = (self.country, self.region, self.network, self.kind, self.name, self.fqid)
+        return [column for column in own if column is not None]
 
     def read(self, row: Sequence[str], otherwise: Scope) -> Scope:
         """Return the place of a row.
@@ -98,6 +108,11 @@ class RowPlaces:
             ValueError: It names a country that is none, such as a continent.
         """
         country = _get_cell(row, self.country)
+        if country and (kind := _get_cell(row, self.kind)):
+            name = _get_cell(row, self.name)
+            place = parse_ioda_scope(IodaEntity(kind, country, name, _get_cell(row, self.fqid)))
+            is_known = place.country != UNKNOWN_COUNTRY
+            return place if is_known else place._replace(country=otherwise.country)
         network = _NETWORK.fullmatch(_get_cell(row, self.network))
         region = _get_cell(row, self.region)
         code = country.upper() if _COUNTRY.fullmatch(country.upper()) else ""

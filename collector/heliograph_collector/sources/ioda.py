@@ -71,7 +71,8 @@ def read_series(path: Path, complaints: Complaints) -> list[Series]:
 
 def is_ioda(item: JsonObject) -> bool:
     fields = item.fields
-    return "datasource" in fields or ("data" in fields and "requestParameters" in fields)
+    is_signal = "datasource" in fields and "value" not in fields  # with one it is a row of a table
+    return is_signal or ("data" in fields and "requestParameters" in fields)
 
 
 def _iterate_signals(item: JsonObject) -> Iterator[IodaSignal]:

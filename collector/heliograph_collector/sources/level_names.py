@@ -2,7 +2,8 @@
 
 A level counts things that are there, so that a lower one may be an outage. A delay or a status code
 does not: fewer milliseconds are good news, and 200 is not less than 503. A row's labels, such as
-its number, weekday or location, are no levels either.
+its number, weekday or location, are no levels either; nor is `frac`, the share of Tor's relays that
+reported.
 """
 
 import re
@@ -28,12 +29,12 @@ _OTHERS = frozenset({
 })  # fmt: skip
 _SPEEDS = frozenset({"bps", "kbps", "mbps", "gbps", "speed", "throughput"})
 _COORDINATES = frozenset({
-    "id", "ids", "lat", "lon", "lng", "latitude", "longitude", "timezone", "tz",
+    "id", "ids", "frac", "lat", "lon", "lng", "latitude", "longitude", "timezone", "tz",
 })  # fmt: skip
 _CALENDAR = frozenset({
     "year", "month", "week", "weekday", "weekend", "dow", "day", "date", "hour", "hr", "minute",
     "time", "timestamp", "datetime", "quarter", "is", "of", "utc", "local", "epoch", "unix",
-    "row", "unnamed",
+    "row", "table", "unnamed",
 })  # fmt: skip
 # Codes that servers send (RFC 9110, and 520 to 526 of a CDN).
 _HTTP_CODES = frozenset({

@@ -14,6 +14,7 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import Complaints, describe_location
 from heliograph_collector.sources.entity import CountryNames
 from heliograph_collector.sources.json_objects import JsonObject, read_objects
+from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.series import build_series
 from heliograph_collector.sources.timestamps import parse_timestamp
@@ -41,6 +42,9 @@ def read_series(
             )
             continue
         for name, serie in _iterate_series(item):
+            if misfit := find_misfit(name):  # another period, in a source of its own
+                complaints.add_note(describe_location(path, item.line), misfit)
+                continue
             code = countries.find_exactly(name)
             place = Scope(code) if code else scope
             is_plain = code or name in ("serie_0", "main", "result")

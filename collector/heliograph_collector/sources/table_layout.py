@@ -41,6 +41,7 @@ _OWN_NAMES = ("gtr-norm",)  # of sources whose name contains that of another one
 _BOUNDS = frozenset(("min", "max", "minimum", "maximum", "lower", "upper", "std", "stddev"))
 _EMPTY = frozenset(("", "-", "null", "none", "nan", "na", "n/a"))
 _NETWORK = re.compile(r"\bAS ?(\d{1,10})\b")
+_SERIES_PART = re.compile(r" values$")  # Radar's columns are `IR timestamps`, `IR values`
 Key = tuple[Scope, str]  # place and source
 
 
@@ -116,7 +117,7 @@ def _find_countries(
 
     Beside them stand a total, continents and the like.
     """
-    names = {column: table.header[column].strip() for column in columns}
+    names = {column: _SERIES_PART.sub("", table.header[column].strip()) for column in columns}
     codes = {c: code for c, name in names.items() if (code := countries.find_exactly(name))}
     if 2 * len(codes) <= len(columns):
         return {}

@@ -37,7 +37,7 @@ _LAYERS = ("dns", "tcp", "tls")
 _BLOCKED_SCORE = 0.5  # of OONI's analysis, from which a layer counts as blocked; assumed
 _MOST_VOTES_AN_HOUR = 24  # of one count: more of them add nothing, and are scaled; assumed
 _RUN_US = 10 * MINUTE_US  # of one run; assumed
-_TRUE = ("t", "true", "1")
+_TRUE = ("t", "true", "yes")
 _ACCESS = {"mobile": "mobile", "wifi": "fixed", "wired_ethernet": "fixed"}
 Fields = Mapping[str, object]
 
@@ -119,9 +119,23 @@ def _iterate_rows(fields: Fields) -> Iterator[Fields]:
 def _is_row_fields(fields: Fields) -> bool:
     if "test_keys" in fields:
         return False
+    if _find_refusal(fields):
+        return True
     is_count = "measurement_count" in fields and "anomaly_count" in fields
     has_time = "measurement_start_time" in fields or "test_start_time" in fields
     return is_count or (has_time and ("anomaly" in fields or "tcp_blocked" in fields))
+
+
+def _find_refusal(fields: Fields) -> str:
+    """Return why rows of OONI's newer API have no votes; "" if they may have.
+
+    Read as a table, they would be levels of how many people test, which no outage lowers by itself.
+    """
+    if "loni" in fields:
+        return "its scores are quantiles of many tests: ask for /api/v1/aggregation instead"
+    if "observation_count" in fields:
+        return "it counts steps of tests: ask for /api/v1/measurements instead"
+    return ""
 
 
 def _build_votes(fields: Fields, place: Scope, otherwise: str) -> list[ServiceVote]:
@@ -132,6 +146,8 @@ def _build_votes(fields: Fields, place: Scope, otherwise: str) -> list[ServiceVo
         place: Where it is, if it names no country.
         otherwise: The service, if it names none.
     """
+    if refusal := _find_refusal(fields):
+        raise ValueError(refusal)
     time = next((fields[name] for name in _TIMES if fields.get(name)), None)
     at_us = parse_timestamp(time)
     if at_us is None:
@@ -215,7 +231,8 @@ def _find_layer(fields: Fields) -> str:
 
 
 def _is_true(value: object) -> bool:
-    return value is True or str(value).lower() in _TRUE
+    is_one = as_number(value) == 1  # data frames write flags as 1.0
+    return value is True or is_one or str(value).lower() in _TRUE
 
 
 def _read_count(fields: Fields, name: str) -> int:

@@ -95,6 +95,11 @@ def test_the_country_is_known_by_its_name_in_the_files_name(tmp_path: Path) -> N
         "ir.csv": "IR",
         "ioda-congo,-democratic-republic-of-25.csv": "CD",
         "ioda-türkiye-25.csv": "TR",
+        "ioda-congo-26-01-01-00-00-raw.csv": "CG",
+        "ioda-congo-(the-democratic-republic-of-the)-26-01-01-00-00-raw.csv": "CD",
+        "ioda-korea-(the-democratic-people's-republic-of)-26-01-01-00-00-raw.csv": "KP",
+        "ioda-palestinian-territory-26-01-01-00-00-raw.csv": "PS",
+        "ioda-timor-leste-26-01-01-00-00-raw.csv": "TL",
     }
     for name, country in names.items():
         (series,) = load_event(write(tmp_path, name, table)).replay.series
@@ -131,6 +136,47 @@ def test_radars_answer_is_a_series(tmp_path: Path) -> None:
     found = {(s.scope, s.source): s.values for s in made.replay.series}
     assert found == {(IR, "radar"): (0.9, 0.85, 0.1), (Scope("AZ"), "radar"): (0.9, 0.85, 0.1)}
     assert "holds shares of groups" in made.complaints[0]
+    result = {"main": serie, "previous": serie}  # a week earlier
+    made = load_event(write(tmp_path, "radar-IR.json", {"result": result}))
+    assert [series.source for series in made.replay.series] == ["radar"]
+    assert not made.complaints
+
+
+def test_radars_table_of_two_countries_is_of_both(tmp_path: Path) -> None:
+    times = [f"{at:%Y-%m-%dT%H}:00:00Z" for at in HOURS]
+    rows = [f"{at},{n},{at},{n * 10}" for n, at in enumerate(times)]
+    table = join("IR timestamps,IR values,IQ timestamps,IQ values", rows)
+    made = load_event(write(tmp_path, "radar.csv", table))
+    found = {series.scope.country: series.values for series in made.replay.series}
+    assert found == {"IR": (0, 1, 2), "IQ": (0, 10, 20)}
+    (series,) = load_event(write(tmp_path, "radar.csv", table), "IR").replay.series
+    assert series.values == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({"entityType": "country", "entityCode": "IR"}, IR),
+        ({"entityType": "region", "entityCode": "1226", "entityName": "Fars"}, Scope("IR", "Fars")),
+        ({"entityType": "geoasn", "entityCode": "44244-IR"}, Scope("IR", asn=44244)),
+        ({"entityType": "asn", "entityCode": "44244"}, Scope("IR", asn=44244)),
+        ({"entity_type": "asn", "entity_code": "44244"}, Scope("IR", asn=44244)),
+        ({"client.Geo.CountryCode": "IR"}, IR),
+    ],
+)
+def test_signals_may_be_rows_of_one_value(
+    place: dict[str, str], expected: Scope, tmp_path: Path
+) -> None:
+    """What archives make of IODA's answers: a line or a row for each value."""
+    rows = [
+        place | {"datasource": "bgp", "ts": f"{at:%Y-%m-%dT%H}:00Z", "value": n, "step": 3600}
+        for n, at in enumerate(HOURS)
+    ]
+    lines = write(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows)))
+    table = join(",".join(rows[0]), [",".join(map(str, row.values())) for row in rows])
+    for path in (lines, write(tmp_path, "x.csv", table)):
+        (series,) = load_event(path, "IR").replay.series
+        assert (series.scope, series.source, series.values) == (expected, "bgp", (0, 1, 2))
 
 
 def signal(source: str, values: list[float], **changes: object) -> dict[str, object]:
@@ -220,6 +266,31 @@ def test_a_table_of_oonis_pipeline_has_the_same_rows(tmp_path: Path) -> None:
     table = join(scores, ["x.com,20294,UG,2026-01-18 06:00:00,u1,0,0.75,0"])
     (vote,) = load_event(write(tmp_path, "analysis.csv", table)).replay.opinions
     assert (vote.standing, vote.layer) == (VoteValue.BLOCKED, "tcp")
+
+
+def test_flags_that_a_data_frame_wrote_as_numbers_count(tmp_path: Path) -> None:
+    header = "probe_cc,probe_asn,measurement_start_time,test_name,anomaly,confirmed,failure"
+    rows = [f"UG,AS20294,2026-01-18 0{n}:00:00,signal,{n % 2}.0,0.0,0.0" for n in range(4)]
+    votes = load_event(write(tmp_path, "rows.csv", join(header, rows))).replay.opinions
+    assert [vote.standing is VoteValue.BLOCKED for vote in votes] == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ({"loni": {"tcp_blocked": 0.9}, "count": 5}, "quantiles of many tests"),
+        ({"observation_count": 5, "failure": "none"}, "counts steps of tests"),
+    ],
+)
+def test_oonis_newer_answers_are_no_levels_of_how_many_test(
+    field: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    rows = [
+        field | {"measurement_start_day": f"{at:%Y-%m-%dT%H}:00:00Z", "probe_cc": "UG"}
+        for at in HOURS
+    ]
+    with pytest.raises(ImportRefusedError, match=why):
+        load_event(write(tmp_path, "UG.json", {"results": rows}))
 
 
 def test_one_run_over_many_pages_of_a_host_is_one_voter(tmp_path: Path) -> None:

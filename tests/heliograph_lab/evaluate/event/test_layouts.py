@@ -130,6 +130,15 @@ def test_a_long_table_may_be_sorted_by_its_sources(tmp_path: Path) -> None:
     assert name_series(imported.replay.series) == {(IR, "bgp"): 90, (IR, "ping-slash24"): 40}
 
 
+def test_what_describes_the_rows_of_a_publisher_is_no_source(tmp_path: Path) -> None:
+    tor = [f"{at},ir,{n},,,80" for n, at in enumerate(STEPS)]
+    imported = load_table(tmp_path, "date,country,users,lower,upper,frac", tor)
+    assert [series.source for series in imported.replay.series] == ["users"]
+    influx = [f",,0,{at},{n}" for n, at in enumerate(STEPS)]
+    imported = load_table(tmp_path, ",result,table,_time,_value", influx)
+    assert [series.source for series in imported.replay.series] == ["_value"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["timeout", "failed_tests", "prefixes down", "withdrawals", "alerts", "disconnects", "avg_ping",
@@ -167,6 +176,13 @@ def test_quoted_decimals_may_have_commas(tmp_path: Path) -> None:
     rows = [f'{at},"{cell}","13,812"' for at, cell in zip(STEPS, ("97,5", "98"), strict=False)]
     first, second = load_table(tmp_path, "time,share,sum", rows).replay.series
     assert (first.values, second.values) == ((97.5, 98), (13_812, 13_812))
+
+
+def test_an_apostrophe_may_separate_thousands(tmp_path: Path) -> None:
+    values = ("1'012", "987", "12\u2019400")
+    rows = [f"{at};{value}" for at, value in zip(STEPS, values, strict=False)]
+    (series,) = load_table(tmp_path, "time;value", rows).replay.series
+    assert series.values == (1012, 987, 12400)
 
 
 def test_bars_may_separate_cells(tmp_path: Path) -> None:
