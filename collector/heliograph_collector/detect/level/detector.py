@@ -18,9 +18,11 @@ pings. A telescope hears stray packets alone. A fall to nothing at all while ano
 is that of a collector: in the darkest cuts some remainder answered (1 to 12 %). People ask for less
 on a holiday, while their lines answer as ever; no holiday halves it, nor takes more than twice what
 a night takes. So what people's days show in, and which fell by so little and alone, may be a
-holiday too. So may what fell over hours to what a night leaves: after a month of fasting people
-sleep at hours at which they were up. All services of Google fall together, on a holiday and where
-its feed fails: of one publisher no source joins another.
+holiday too. One step of requests alone is noise where few ask. So may what fell over hours to what
+a night leaves: after a month of fasting people sleep at hours at which they were up. A file that
+begins by day has seen no night: until it holds a day, what people ask for must fall steeply, or
+with the probes of its cell. All services of Google fall together, on a holiday and where its feed
+fails: of one publisher no source joins another.
 """
 
 from collections import defaultdict
@@ -48,9 +50,12 @@ _FRESH_US = 2 * HOUR_US  # an older reading of another source shows nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain …
 _NIGHTS = 2.0  # … and no more than so many times what a night takes
+_REPEATED = 2  # low steps of requests alone: one is noise where few people ask, or a late feed
 _RENUMBERED = 1 / 3  # lost share of probes that addresses which moved may explain
 _QUIET = 1 / 3  # of what a night leaves, that a holiday may take, and no more than a night takes
 _STEEP = 0.25  # of the usual level, which no habit takes within an hour
+_FIRST_STEEP = 0.4  # the same of a first night, whose usual level is that of an afternoon
+_NIGHT_US = 16 * HOUR_US  # after which people are up; assumed
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
 _TELESCOPES = ("merit-nt", "ucsd-nt")
@@ -229,7 +234,8 @@ class LevelDetector:
         test = level.test
         if test.is_low:
             others = self._find_others(reading)
-            if episode is None and _is_noise(reading, level, others):
+            is_noise = _is_noise(reading, level, others) or _is_first_night(reading, level, others)
+            if episode is None and is_noise:
                 return
             if episode is None:
                 started = Bracket(level.well_us, level.low_us)
@@ -258,6 +264,8 @@ class LevelDetector:
         )
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
+            return True
+        if _is_first_night(reading, level, others):
             return True
         if not is_joined and (
             _is_holiday_sized(level.test) or _is_later_night(reading, level.test)
@@ -322,7 +330,7 @@ def _is_contradicted(
         return bool(standing)
     is_explained = _publisher(reading.source) == _ROUTES
     if reading.source.startswith(_REQUESTS):
-        is_explained = level.test.lasting_loss < _SHALLOW
+        is_explained = level.test.lasting_loss < _SHALLOW or level.test.low_steps < _REPEATED
     if _publisher(reading.source) == _PROBES:
         is_few = level.test.lasting_loss < _RENUMBERED
         return is_few and any(source.startswith(_REQUESTS) for source in standing)
@@ -332,6 +340,24 @@ def _is_contradicted(
 def _publisher(source: str) -> str:
     """Return the publisher of a source; `gtr`, `gtr-norm` and `gtr.maps` are Google's."""
     return _REQUESTS[0] if source.startswith(_REQUESTS[0]) else source.partition(".")[0]
+
+
+def _is_first_night(
+    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+) -> bool:
+    """Return whether the first night of a file could explain how a level fell.
+
+    It falls over hours, and is over in the morning. Of few things a step may be chance.
+    """
+    has_probes_fallen = any(
+        other.test.is_low for source, other in others.items() if _publisher(source) == _PROBES
+    )
+    if has_probes_fallen or _publisher(reading.source) in (_ROUTES, _PROBES, *_TELESCOPES):
+        return False
+    lasted_us = reading.until_us - level.low_us
+    was_new = not level.test.habit.held_day(lasted_us // reading.step_us + 1)
+    is_slow = level.test.steepest < _FIRST_STEEP or level.test.unit is not None
+    return was_new and is_slow and lasted_us < _NIGHT_US
 
 
 def _is_later_night(reading: LevelReading, test: DropTest) -> bool:

@@ -9,13 +9,16 @@ and a telescope's noise halves one of them by chance. So is one step of half an 
 several rounds of probing, that lies below two thirds of all that was seen at this time of day, and
 ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. Of a handful of
 networks that answer in an islet, a round of probing misses some or all by chance: a count of fewer
-than eight is confirmed once it has been low for an hour. A suspected drop ends with one step that
-is not low, a confirmed one with two. Below 80 % these are within the spread and have half of what
-was lost: what stays at half of its level would be a drop each morning. An unknown step neither
-begins nor ends a drop.
+than eight is confirmed once it has been low for an hour. Of few things (`small_counts.py`) the low
+steps must be no chance: suspected at one in ten thousand, which an hourly series sees once a year,
+and confirmed at one in a million. A suspected drop ends with one step that is not low, a confirmed
+one with two. Below 80 % these are within the spread and have half of what was lost: what stays at
+half of its level would be a drop each morning. An unknown step neither begins nor ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
-people let swing by day must fall further.
+people let swing by day must fall further. So must all in a file's first days, when the spread is
+that of day and night. But one that loses half of what is usual within an hour, and twice as much as
+in any hour before, is low until then: no weekend and no night is so steep.
 
 Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
 does not become usual and a habit does; those below half of it for 28 days, because shutdowns have
@@ -31,6 +34,7 @@ from enum import Enum
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+from heliograph_collector.detect.level.small_counts import find_log_chance, find_unit
 
 # Shares are of the usual level, and distances are in spreads. Assumed, all of them.
 _LOW_SHARE = 0.8
@@ -47,7 +51,11 @@ _SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone
 _LONG_US = 30 * MINUTE_US  # of a step that may confirm at less than half lost
 _SURE_SPREADS = 10.0  # that such a step is out
 _SURE_DAYS = 3  # that were seen at its time of day
+_ABRUPT = 0.5  # of the usual level, lost within an hour …
+_ABRUPT_RATIO = 2.0  # … and so many times what any hour lost while all was well
 _LASTING_US = 3 * HOUR_US  # in which noise cancels out
+_SUSPECT_CHANCE = math.log(1e-4)  # that few things are missed by chance …
+_CONFIRM_CHANCE = math.log(1e-6)
 
 
 class DropStage(Enum):
@@ -69,9 +77,13 @@ class DropTest:
     low_steps: int = 0  # the same
     steepest: float = 0.0  # what the share of the usual level fell by within an hour, in this drop
     deepest: float = 0.0  # the largest lost share of this drop
+    log_chance: float = 0.0  # of this drop's low steps, if few things are counted
+    unit: float | None = None  # of few things, as the drop began
     _confirmed_steps: int = 0
     _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
     _shares: deque[float] = field(default_factory=deque)  # of the usual level, in the last hour
+    _is_of_hour: bool = False  # the usual level of these shares
+    _steepest_well: float = 0.0  # of all hours in which the level was well
     _losses: deque[float] = field(default_factory=deque)  # lost shares of this drop's last hours
 
     def observe(self, value: float | None) -> DropStage:
@@ -96,6 +108,9 @@ class DropTest:
         if value is None or usual is None or usual.middle <= 0:
             return DropStage.UNKNOWN
         self.lost_share = max(0.0, 1.0 - value / usual.middle)
+        if usual.is_of_hour != self._is_of_hour:  # shares of another level cannot be compared
+            self._is_of_hour = usual.is_of_hour
+            self._shares.clear()
         self._record_share(value / usual.middle)
         is_low = self._is_below(value, usual)
         weight = self._weigh(value, usual) if is_low else 0.0
@@ -108,6 +123,7 @@ class DropTest:
         if weight > 0.0:
             self.low_steps += 1
             self.score += weight
+            self._record_chance(value, usual)
             if self.score >= _SUSPECT:
                 self._raise_stage(value, usual)
         return self.stage
@@ -133,16 +149,28 @@ class DropTest:
     def _is_below(self, value: float, usual: UsualLevel) -> bool:
         """Return whether a value is below what is usual, be it within the spread."""
         weekday = usual.weekday_lowest
+        if self._is_abrupt(usual):
+            weekday = usual.middle
         if weekday is None:  # what swings by day swings by week: no weekend was seen yet
             weekday = self._weekend_share() * usual.middle
         return value < _LOW_SHARE * min(usual.middle, weekday)
 
     def _weigh(self, value: float, usual: UsualLevel) -> float:
         """Return the score of a value below the usual; 0 if the spread explains it."""
-        if value < _HALF * usual.lowest:
+        if value < _HALF * usual.lowest or self._is_abrupt(usual):
             return _MOST - _DRIFT
         distance = (usual.middle - value) / usual.spread
         return max(0.0, min(distance, _MOST) - _DRIFT)
+
+    def _is_abrupt(self, usual: UsualLevel) -> bool:
+        """Return whether a drop of a first week took half within an hour, as no hour before.
+
+        Of few things chance takes half.
+        """
+        if usual.weekday_lowest is not None or self.habit.step_us > HOUR_US:
+            return False
+        is_steep = self.steepest >= max(_ABRUPT, _ABRUPT_RATIO * self._steepest_well)
+        return is_steep and find_unit(self.habit.values) is None
 
     def _weekend_share(self) -> float:
         """Return the share of a level that may remain on a first weekend, by daily swing."""
@@ -152,6 +180,10 @@ class DropTest:
         share = value / usual.middle
         is_deep = share < _HALF and self.habit.step_us >= _SHORT_US
         is_certain = self.score >= _CONFIRM or is_deep or self._is_sure(value, usual)
+        if self.unit is not None and self.log_chance > _CONFIRM_CHANCE:
+            is_certain = False
+            if self.log_chance > _SUSPECT_CHANCE:
+                return
         if is_certain and not self._is_chance(value, usual):
             self.stage = DropStage.CONFIRMED
         elif self.stage is not DropStage.CONFIRMED:
@@ -173,8 +205,18 @@ class DropTest:
         is_short = self.low_steps * self.habit.step_us < HOUR_US
         return is_count and usual.middle < _HANDFUL and is_short
 
+    def _record_chance(self, value: float, usual: UsualLevel) -> None:
+        """Add the chance of a low step, where few things are counted."""
+        if self.stage is DropStage.CONFIRMED:
+            return
+        if self.low_steps == 1:
+            self.unit = find_unit(self.habit.values)
+        if self.unit is not None:
+            self.log_chance += find_log_chance(value / self.unit, usual.middle / self.unit)
+
     def _record_share(self, share: float) -> None:
-        """Record how far the share fell within an hour, or one step of more."""
+        """Record how far the share fell within an hour, or one step of more; a peak is no fall."""
+        share = min(1.0, share)
         self.steepest = max(self.steepest, max(self._shares, default=share) - share)
         self._shares.append(share)
         if len(self._shares) * self.habit.step_us > HOUR_US and len(self._shares) > 1:
@@ -189,11 +231,13 @@ class DropTest:
         self.well_steps += 1
         self.low_steps = 0
         self._losses.clear()
+        self._steepest_well = max(self._steepest_well, self.steepest)
         self.steepest = 0.0
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL
             self.score = 0.0
             self.deepest = 0.0
+            self.log_chance = 0.0
 
 
 def _impute(usual: UsualLevel | None) -> float | None:

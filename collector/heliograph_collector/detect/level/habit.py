@@ -130,6 +130,10 @@ class LevelHabit:
         ends = range(-day, -(_SWING_DAYS + 1) * day, -day)
         return [self.values[end - day : end] for end in ends if len(self.values) >= day - end]
 
+    def held_day(self, steps_ago: int) -> bool:
+        """Return whether all times of day had been seen, so many steps ago."""
+        return len(self.values) - steps_ago >= self._steps_a_day
+
     @property
     def most_steps(self) -> int:
         """Return how many steps are kept."""

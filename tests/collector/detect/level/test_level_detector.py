@@ -43,8 +43,8 @@ def days(n: int, low: float = 20.0, high: float = 60.0) -> list[float]:
 
 
 def test_without_a_past_nothing_is_known_and_a_night_is_no_drop() -> None:
-    assert stages([5.0] * 11 + [0.0]) == [U] * 12
-    assert stages([5.0] * 12 + [0.0])[-1] is C
+    assert stages([50.0] * 11 + [0.0]) == [U] * 12
+    assert stages([50.0] * 12 + [0.0])[-1] is C
     assert set(stages(days(10))[12:]) == {W}
 
 
