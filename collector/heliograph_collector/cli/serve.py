@@ -71,6 +71,9 @@ def _parse_roles(text: str) -> frozenset[str]:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.app.garbage_search import search_rarely
+
+    search_rarely()
     os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
     given = {name: getattr(args, name) for name in ("grpc", "http", "echo", "post", "roles")}
     config = load_cli_config(args, **given)

@@ -7,11 +7,11 @@ from hashlib import sha256
 from importlib.resources import files
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from heliograph_collector.console import formats
 from heliograph_collector.console.sessions import LoginSession
-from heliograph_collector.http.templates import TemplateValues
+from heliograph_collector.http.templates import TemplateValues, build_environment
 
 SESSION = web.RequestKey("session", LoginSession)
 STATIC = {
@@ -55,13 +55,7 @@ class PageView(TemplateValues):
 
 @cache
 def environment() -> Environment:
-    return Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return build_environment(__package__)
 
 
 def render(request: web.Request, view: PageView, *, status: int = 200) -> web.Response:
