@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from operator import attrgetter
 from typing import Protocol
@@ -201,8 +201,9 @@ class FingerprintLibrary:
             self._has_failed = True
 
 
+@cache
 def load_shipped() -> tuple[FingerprintList, ...]:
-    """Load the lists that come with the program. Raises FingerprintError."""
+    """Load the lists that come with the program, once per process. Raises FingerprintError."""
     folder = resources.files(__package__ or "").joinpath("lists")
     files = sorted(folder.iterdir(), key=attrgetter("name"))
     return tuple(
