@@ -58,6 +58,9 @@ class Reader:
         axe = import_module("axe_playwright_python.async_playwright").Axe()  # it has no types
         found = await axe.run(self.page)
         assert not found.violations_count, found.generate_report()
+        await self.check_width()
+
+    async def check_width(self) -> None:
         wide = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{self.page.url} is {wide} px wider than its window"
 
@@ -121,8 +124,31 @@ def _port(file: Path) -> int:
 
 
 @asynccontextmanager
-async def reader(
-    door: str,
+async def connected(door: str) -> AsyncIterator[Any]:
+    """Connect to the browser at a debugging address; yield Playwright's browser.
+
+    Its driver is a program that takes half a second of CPU to start.
+    """
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(door)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def reader(door: str, origin: str, **way: Any) -> AsyncIterator[Reader]:
+    """Open one fresh reader; see `open_reader`."""
+    async with connected(door) as browser, open_reader(browser, origin, **way) as seen:
+        yield seen
+
+
+@asynccontextmanager
+async def open_reader(
+    browser: Any,
     origin: str,
     *,
     width: int = 1280,
@@ -132,28 +158,23 @@ async def reader(
     script: bool = True,
     expected: Sequence[str] = (),
 ) -> AsyncIterator[Reader]:
-    """Open a fresh reader of `origin` in the browser at a debugging address, `door`.
+    """Open a fresh reader of `origin` in a browser, with cookies of its own.
 
     `script=False` turns JavaScript off. `expected` lists parts of console errors that the test
     provokes. On exit it fails if the page did what it must not, unless the test has failed already.
     """
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(door)
-        context = await browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce",
-            locale=lang,
-            java_script_enabled=script,
-        )
-        try:
-            context.set_default_timeout(_TURN_MS)
-            seen = Reader(await context.new_page(), origin.rstrip("/"), expected)
-            seen._listen()
-            yield seen
-            assert not seen.troubles, "\n".join(seen.troubles)
-        finally:
-            await context.close()
-            await browser.close()
+    context = await browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
+        locale=lang,
+        java_script_enabled=script,
+    )
+    try:
+        context.set_default_timeout(_TURN_MS)
+        seen = Reader(await context.new_page(), origin.rstrip("/"), expected)
+        seen._listen()
+        yield seen
+        assert not seen.troubles, "\n".join(seen.troubles)
+    finally:
+        await context.close()
