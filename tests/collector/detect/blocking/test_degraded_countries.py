@@ -133,7 +133,7 @@ def test_what_one_network_or_service_suffers_is_no_slowed_country(name: str, see
 
 
 def test_slowed_country_lasts_over_checkpoints_and_is_restored_from_the_log() -> None:
-    votes, _ = list_votes(SHORT_SLOWED["half, 4 services"], 0)
+    votes, _ = list_votes(SHORT_SLOWED["half, a small fleet"], 0)
     incidents = detect_degraded(votes)
     assert detect_degraded(votes, resume=True) == incidents
     detector = BlockingDetector(votes[-1].at_us)
