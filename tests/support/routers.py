@@ -86,7 +86,7 @@ def observer(space: Namespace, word: bytes, *, ttl: int, ipid: int) -> Iterator[
     """
     script = (
         "import socket, sys, threading\n"
-        "from scapy.all import IP, TCP, Ether\n"
+        "from scapy.layers.inet import IP, TCP\nfrom scapy.layers.l2 import Ether\n"
         "ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))\n"
         "ear.bind(('in', 3))\n"
         "mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
