@@ -100,7 +100,7 @@ class World:
             here |= {key: beside[key] for key in ("entrance", "asn", "country") if key in beside}
             begun = until + ("entrance" not in beside) * self.rng.uniform(1, 60)
             yield here | {"at": begun}
-            if begun > since + 45:
+            if begun > since + 45 and "online" in beside:
                 yield _report(person.name, since, begun, online=bool(beside["online"]))
 
 
@@ -205,6 +205,20 @@ def block_only_address(world: World) -> Truth:
     return Truth("collector_blocked", "national", 5_400 + 600)
 
 
+def block_address_of_testers(world: World) -> Truth:
+    """Block the only address; agents report nothing of it, but their tests in it answered."""
+    for person in world.of("KZ"):
+        since, back_s = world.rng.random() * 20, 5_400
+        world.leave(person, since, back_s)
+        first, every = since + 60 + world.rng.random() * 480, 480
+        test: Line = {"kind": "vote", "vantage": person.name, "service": "telegram"}
+        test |= {"value": "reachable", "received": ONSET + back_s + world.rng.uniform(60, 90)}
+        world.lines += [
+            test | {"at": ONSET + after} for after in (first + index * every for index in range(10))
+        ]
+    return Truth("collector_blocked", "national", 5_400 + 600)
+
+
 def break_transit(world: World) -> None:
     """Lose our own transit to three of five countries for 2 to 3 minutes, undeclared."""
     back_s = world.rng.uniform(120, 180)
@@ -276,6 +290,7 @@ SCENES: tuple[Callable[[World], Truth | None], ...] = (
     lose_address_of_one_country,
     lose_address_without_control,
     block_only_address,
+    block_address_of_testers,
     break_transit,
     break_entrance,
     renumber,

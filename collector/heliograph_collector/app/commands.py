@@ -150,9 +150,12 @@ def replay_file(path: Path) -> "ReplayResult":
     """Run the detectors over a file of signals. Raises ImportRefusedError."""
     from heliograph_collector.detect.replay import replay_signals
     from heliograph_collector.sources.signal_file import read_signals
+    from heliograph_collector.sources.tested_links import drop_dead_tests, report_tested_links
 
     content = read_signals(path)
-    return replay_signals(content.signals, content.votes, content.levels, content.until_us)
+    signals = [*content.signals, *report_tested_links(content.signals, content.votes)]
+    votes = drop_dead_tests(content.signals, content.votes)
+    return replay_signals(signals, votes, content.levels, content.until_us)
 
 
 def reproduce_log(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
