@@ -113,7 +113,8 @@ class CellTest:
     def is_near_habit(self) -> bool:
         """Return whether it needs no chance to be so."""
         share = 1.0 - self.silent / self.size
-        return share >= FALLEN_SHARE * self._lowest or self.silent <= self.expected
+        least = DARK_SHARE if self.usual.is_assumed else FALLEN_SHARE * self._lowest
+        return share >= least or self.silent <= self.expected
 
     @property
     def _lowest(self) -> float:

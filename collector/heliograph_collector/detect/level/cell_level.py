@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from heliograph.units import DAY_US
 from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
-from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+from heliograph_collector.detect.level.habit import LEAST_VALUES, LevelHabit, UsualLevel
 from heliograph_collector.detect.level.nights import STEP_US, list_nights
 from heliograph_collector.incidents.incident import Bracket
 
@@ -14,6 +14,7 @@ DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
 QUIET_SHARE = 0.7  # lowest share of a day in which few switch off; assumed
 _MOST_SIGMA = 1.645  # one tail of 5 % of a normal distribution
 _STEPS_A_DAY = DAY_US // STEP_US
+_NEW = UsualLevel(1.0, DAY_SPREAD, 1.0, None, None, days=0, is_of_hour=False)
 _CUT_DAYS = 2  # with a cut at the same time of day: it is no habit of people; assumed
 
 
@@ -117,13 +118,14 @@ class CellLevel:
 def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     """Return the usual share; of a single day it is what most of it exceeded.
 
-    The median would follow a fall of half a day. At an hour of cuts dark days are left out.
+    The median would follow a fall of half a day. At an hour of cuts dark days are left out. In its
+    first hours all of a cell are thought to be here: each is known for having come.
     """
     is_cut_hour = _is_cut_hour(habit)
     above = DARK_SHARE if is_cut_hour else -1.0
     usual = habit.find_usual(above)
     if usual is None:
-        return None
+        return _NEW if len(habit.values) < LEAST_VALUES else None
     usual = replace(usual, is_cut_hour=is_cut_hour)
     recent = sorted(v for v in habit.values[-_STEPS_A_DAY:] if v is not None and v > above)
     if usual.days >= LEARNED_DAYS or not recent:

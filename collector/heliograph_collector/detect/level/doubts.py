@@ -50,7 +50,8 @@ def find_doubts(
     if may_be_power or _is_power_failure(part, fallen, at_home, limits):
         return (HoldReason.POWER,)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
-    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us)
+    abroad = sample.presence.list_abroad(fall.scope.country, began_us)
+    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, abroad)
     if reason:
         return (reason,)
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)

@@ -41,6 +41,11 @@ class UsualLevel:
     is_cut_hour: bool = False  # at this time of day cuts were confirmed again and again
     is_of_hour: bool = True  # of this time of day; else of the whole last day
 
+    @property
+    def is_assumed(self) -> bool:
+        """Return whether nothing is known, so that all are thought to be here."""
+        return self.days == 0
+
     def scale(self, share: float) -> "UsualLevel":
         """Return the level of which this share is left everywhere."""
         if share == 1.0:

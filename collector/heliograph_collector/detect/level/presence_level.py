@@ -16,8 +16,8 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   inside it grows to it (promotion.py): what follows is one incident for both channels.
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
-- suspected → withdrawn: the share is usual again, twice in a row, or the fall that has its name
-  explains the silent, or outages do that were confirmed an hour ago.
+- suspected → withdrawn: the share is usual again (fall_end.py), twice in a row, or the fall that
+  has its name explains the silent, or outages do that were confirmed an hour ago.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
@@ -54,6 +54,7 @@ from heliograph_collector.detect.level.dead_link_reports import have_reported_de
 from heliograph_collector.detect.level.doubts import find_doubts
 from heliograph_collector.detect.level.explained_falls import do_parts_explain
 from heliograph_collector.detect.level.fall import LevelFall
+from heliograph_collector.detect.level.fall_end import is_usual_again
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.night_test import (
     is_habit_known,
@@ -149,8 +150,11 @@ class PresenceLevels:
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
             cell.sample(share, now_us // STEP_US, cut_step)
-            if not is_common and cell.usual is not None:
-                test = _build_test(cell, cell.usual.scale(kept), scope, count, sample)
+            usual = cell.usual
+            if usual is None or (usual.is_assumed and scope not in whole_cells):
+                continue
+            if not is_common:
+                test = _build_test(cell, usual.scale(kept), scope, count, sample)
                 fall = self._judge(cell, test, sample)
                 confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -245,7 +249,7 @@ class PresenceLevels:
             if cell.dark_samples >= 2 and not self._is_part(cell, test.scope, sample):
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
-        elif test.is_usual or do_parts_explain(fall, sample):
+        elif is_usual_again(fall, test, sample) or do_parts_explain(fall, sample):
             return self._end_fall(cell, fall, test, sample)
         else:
             cell.well_samples = 0
@@ -350,6 +354,8 @@ def _update_fall(
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
+    if test.usual.is_assumed:
+        return None
     most_away = None if is_small(test, sample) else cell.find_most_away(since_us, test.size)
     is_dark = test.exceeds_world and is_cut_off(
         fallen,

@@ -192,7 +192,8 @@ class _Evaluation:
         """Return whether sessions may have been ended to begin again, or still end."""
         voters = self._voters.deciding
         times_us = self._burst_us, self._now_us
-        reason = find_voluntary_end(cells, voters, *times_us)
+        abroad = self._presence.list_abroad(self._candidate.country, self._burst_us)
+        reason = find_voluntary_end(cells, voters, *times_us, abroad)
         self._is_renewal = (
             reason != ""
             or not are_steady(cells, voters, *times_us)

@@ -142,9 +142,7 @@ class PresenceTracker:
         vantage = self.vantages.get(signal.witness.nym)
         witness = vantage.date_stay(signal.witness, signal.at_us) if vantage else signal.witness
         if not find_seniority(witness.first_us, signal.at_us, self.limits).has_vote:
-            if vantage is not None:
-                self._mark_away(vantage, signal.at_us)
-            return None
+            return None if vantage is None else self._leave_country(vantage, witness, signal.at_us)
         if vantage is None:
             vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
         elif vantage.place != witness.place:
@@ -163,6 +161,15 @@ class PresenceTracker:
         vantage.floor = 0.0
         self.note_change(vantage)
         return vantage
+
+    def _leave_country(
+        self, vantage: VantagePresence, witness: VantageRef, at_us: int
+    ) -> VantagePresence | None:
+        """Mark a vantage without a vote away; return it if it is back from a silence abroad."""
+        is_back = vantage.is_silent and vantage.place.country != witness.place.country
+        vantage.abroad_us = at_us if is_back else vantage.abroad_us
+        self._mark_away(vantage, at_us)
+        return vantage if is_back else None
 
     def on_goodbye(self, signal: Goodbye) -> None:
         vantage = self.vantages.get(signal.nym)
@@ -277,6 +284,10 @@ class PresenceTracker:
         """List the silent vantages that were lost since a time."""
         lost = map(self.vantages.__getitem__, self.tally(country).list_lost(since_us))
         return [vantage for vantage in lost if vantage.is_silent]
+
+    def list_abroad(self, country: str, since_us: int) -> list[VantagePresence]:
+        """List the vantages lost since a time that are back in another country."""
+        return [v for v in self.list_country(country) if v.is_abroad and v.lost_us >= since_us]
 
     def list_recent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the vantages that are live, or fell silent since a time and not in a fault."""

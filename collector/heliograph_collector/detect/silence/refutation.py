@@ -48,7 +48,7 @@ def is_refuted(outage: RefutableOutage, presence: PresenceTracker, now_us: int) 
     """Return whether its sessions only flap, or what seemed a block is none.
 
     It fails in other countries too, or those who lived on beside it fell silent next. Or people of
-    its regions only left these.
+    its cells only left these.
     """
     where = outage, presence, now_us
     is_seeming = _is_unsteady(*where) or _have_people_traveled(*where)
@@ -70,14 +70,14 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
 
 
 def _have_people_traveled(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether more people than may collude reappeared in other regions."""
-    is_regional = all(part.scope.region for part in outage.parts)
-    if outage.kind is not IncidentKind.SILENCE or not is_regional:
+    """Return whether more people than may collude reappeared elsewhere."""
+    if outage.kind is not IncidentKind.SILENCE:
         return False
     until_us = outage.closed_us or now_us
+    where = outage.country, outage.from_us
     people = (
         vantage
-        for vantage in presence.list_recent(outage.country, outage.from_us)
+        for vantage in [*presence.list_recent(*where), *presence.list_abroad(*where)]
         if vantage.lost_us <= until_us and is_established(vantage.witness, now_us, outage.limits)
     )
     return measure_travelers(outage.parts, people, outage.from_us) >= outage.limits.told_share

@@ -1,9 +1,12 @@
-"""Recognize travelers: people who fall silent in one region and return in another.
+"""Recognize travelers: people who fall silent in one place and return in another.
 
 Theory of operation. At the end of a holiday, or where a village is evacuated, people leave a region
 one by one. Each is silent on the way, so that the region fades as in a slow cut. But its people are
 back elsewhere within hours, and in a cut nobody is: what reappears elsewhere did not go dark. A few
 may drive out of a cut to get online, and they do so after a silence that began for all at once.
+
+Those who are back from another country may have traveled too, or have turned on a VPN; or their
+operator was made to take its routes from a neighbor, as in Kherson in 2022.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,21 +28,21 @@ _DOUBT_SHARE = 0.2  # of those who fell silent, of whom so many travel: no cut i
 def measure_travelers(
     cells: Sequence[AffectedCell], vantages: Iterable[VantagePresence], since_us: int
 ) -> float:
-    """Return the share of a region's lost vantages that reappeared in other regions.
+    """Return the share of the cells' lost vantages that reappeared elsewhere.
+
+    Elsewhere is another country, or where the cells are regions, another region.
 
     Args:
-        cells: Those that fell silent; 0 if they are no regions.
-        vantages: The country's established vantages, here or silent.
-        since_us: When the regions began to fall silent.
+        cells: Those that fell silent.
+        vantages: The country's established vantages, here, silent or abroad.
+        since_us: When the cells began to fall silent.
 
     Returns:
         0 too where all fell silent at once, and fewer than half of them are back elsewhere.
     """
+    lost = [v for v in vantages if v.lost_us >= since_us and _was_inside(v, cells)]
     regions = {cell.scope.region for cell in cells}
-    if "" in regions or not regions:
-        return 0.0
-    lost = [v for v in vantages if v.lost_us >= since_us and v.lost_region in regions]
-    travelers = [v for v in lost if v.is_live and _has_traveled(v, regions)]
+    travelers = [v for v in lost if _has_traveled(v, regions)]
     if len(travelers) < THRESHOLDS.witnesses:
         return 0.0
     gone = travelers + [v for v in lost if v.is_silent]
@@ -55,6 +58,19 @@ def are_traveling(
     return measure_travelers(cells, vantages, since_us) >= _DOUBT_SHARE
 
 
+def _was_inside(vantage: VantagePresence, cells: Sequence[AffectedCell]) -> bool:
+    """Return whether it was lost in one of these cells; of regions, in whatever network."""
+    return any(
+        scope.region == vantage.lost_region
+        if scope.region
+        else scope.asn in (0, vantage.lost_in) and scope.access in ("", vantage.place.access)
+        for scope in (cell.scope for cell in cells)
+    )
+
+
 def _has_traveled(vantage: VantagePresence, regions: set[str]) -> bool:
+    if vantage.is_abroad:
+        return vantage.abroad_us - vantage.lost_us <= _TRAVEL_US
     is_elsewhere = vantage.place.region not in regions and vantage.place.region != ""
-    return is_elsewhere and vantage.since_us - vantage.lost_us <= _TRAVEL_US
+    is_back = vantage.is_live and is_elsewhere and "" not in regions
+    return is_back and vantage.since_us - vantage.lost_us <= _TRAVEL_US

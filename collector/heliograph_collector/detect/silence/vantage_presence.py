@@ -73,6 +73,7 @@ class VantagePresence:
     powerless_us: int = 0  # when it was lost last in a silence in which its power failed
     booted_us: int = 0  # when it came back last as its machine began
     left_us: int = 0  # its last goodbye
+    abroad_us: int = 0  # when it came back from a silence in another country, where it has no vote
     begun_us: int = 0  # when its agent last began again, or came with another edition
     edition: str = ""
     ran_on: bool = False  # its machine is known to have run through its last silence
@@ -95,6 +96,11 @@ class VantagePresence:
     @property
     def is_silent(self) -> bool:
         return self.status is PresenceStatus.SILENT
+
+    @property
+    def is_abroad(self) -> bool:
+        """Return whether it is back from its last silence in another country."""
+        return self.status is PresenceStatus.AWAY and self.abroad_us >= self.lost_us > 0
 
     @property
     def is_expected(self) -> bool:

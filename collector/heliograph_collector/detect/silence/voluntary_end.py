@@ -87,7 +87,11 @@ def _group_by_operator(phones: Sequence[VantagePresence]) -> list[list[VantagePr
 
 
 def find_voluntary_end(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    now_us: int,
+    abroad: Sequence[VantagePresence] = (),
 ) -> str:
     """Find why agents in the cells may have stopped by themselves; "" if unknown.
 
@@ -96,10 +100,12 @@ def find_voluntary_end(
         vantages: The country's established vantages, here or silent.
         since_us: When they began to fall silent.
         now_us: The time of the evaluation.
+        abroad: Its vantages that are back in another country.
     """
     if have_restarted(cells, vantages, now_us):
         return HoldReason.RESTARTS
-    if _may_be_put_away(vantages, since_us, now_us) or are_traveling(cells, vantages, since_us):
+    people = [*vantages, *abroad]
+    if _may_be_put_away(vantages, since_us, now_us) or are_traveling(cells, people, since_us):
         return HoldReason.HABIT
     if may_be_cohort(vantages, since_us, find_edition):
         return HoldReason.RESTARTS

@@ -9,13 +9,14 @@ from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
+    VantageArrival,
     VantageLocation,
     VantageLoss,
     sort_signals,
 )
 from support.examples import only_in_soak
 from support.outages import build_outage
-from support.presence_model import at, country, drop, live
+from support.presence_model import Signals, at, country, drop, live
 from support.presence_model import people as make_people
 from support.small_nights import DAY, EVENING, HOUR, NOON, arrived, back, off, watched
 
@@ -47,6 +48,19 @@ def test_fade_of_an_hour_that_no_bedtime_explains_is_told(
     signals += off(people[gone + left :], since_s, HOUR, rng)
     (told,) = watched(signals, since_s / HOUR + 1.3)
     assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "national")]
+
+
+def test_a_fleet_that_is_minutes_old_and_dark_is_suspected_until_it_is_back() -> None:
+    """Up to version 147 it knew nothing for three hours, and was used to its fall after six."""
+    rng = Random(3)
+    people = rng.sample(country(each=1), 13)
+    signals: Signals = [VantageArrival(at(EVENING), each) for each in people]
+    signals += off(people, EVENING + 600, 0.4 * HOUR, rng)
+    signals += back(people, EVENING + 9 * HOUR, HOUR / 6, rng)
+    early, late, end = watched(signals, 17.8, 25.9, 27)
+    assert [(i.state, i.label) for i in early] == [(IncidentState.SUSPECTED, "national")]
+    assert [i.id for i in late] == [early[0].id]
+    assert end == []
 
 
 def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:

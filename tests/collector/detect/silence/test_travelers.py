@@ -1,4 +1,4 @@
-"""People who leave a region one by one, and are back elsewhere, were not cut off."""
+"""People who fall silent, and are back elsewhere, were not cut off."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -53,3 +53,25 @@ def test_a_region_whose_people_are_back_elsewhere_is_no_cut(over_s: float, seed:
 def test_a_cut_that_some_flee_stays_one(over_s: float, fled: int, seed: int) -> None:
     (incidents,) = _watch(over_s, fled, seed, 3.5)
     assert [i.state for i in incidents] == [IncidentState.CONFIRMED]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("abroad", "state"), [(50, None), (5, IncidentState.CONFIRMED)])
+def test_a_country_that_is_back_under_another_one_is_no_cut(
+    abroad: int, state: IncidentState | None, seed: int
+) -> None:
+    """A neighbor takes its routes within minutes; in a cut hardly anybody is back so."""
+    rng = Random(seed)
+    signals = arrived(HOME + world())
+    lost_s = {vantage.nym: LEAVING + rng.uniform(0, 60) for vantage in HOME[4:]}
+    for vantage in HOME[4:]:
+        signals += drop([vantage], lost_s[vantage.nym], rng)
+    signals += [
+        VantageArrival(
+            at(lost_s[v.nym] + rng.uniform(40, 240)),
+            replace(v, place=v.place._replace(country="XA", region="")),
+        )
+        for v in rng.sample(HOME[4:], abroad)
+    ]
+    (found,) = watched(signals, LEAVING / HOUR + 0.5)
+    assert [i.state for i in found if i.scope.country == "KZ"] == ([state] if state else [])
