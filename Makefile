@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest
 # What the tests use beside the agent; `browser` wants a newer certifi than the agent does.
 EXTRAS ?= collector,cluster,fast,quic,browser
+TEST_GROUP ?= dev
+PURE_WORKERS ?= 2
 # The generator holds protobuf at its own old version, so it is kept away from what users get.
 STUBS := .venv-stubs
 # The same holds for what makes deploy/locks and the bills of materials.
@@ -43,7 +45,7 @@ quick: $(VENV)/ready-dev ## lint, types, architecture, and the tests that start 
 	@$(MAKE) --no-print-directory -j 2 check pure
 
 pure: $(VENV)/ready-dev
-	HELIOGRAPH_EXAMPLES=$${HELIOGRAPH_EXAMPLES:-few} $(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
+	HELIOGRAPH_EXAMPLES=$${HELIOGRAPH_EXAMPLES:-few} $(PYTEST) --quick -q -n $(PURE_WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
 soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
@@ -136,20 +138,23 @@ clean: ## everything made here, but not heliograph-data
 
 # From nothing each time: what is tested is what a user gets today, not what was the newest once.
 # One of the same Python is kept: where no index is reached, what worked before still does.
-$(VENV)/ready: pyproject.toml
+$(VENV)/made: pyproject.toml
 	@test "$$($(BIN)/python -V 2>&1)" = "$$($(PYTHON) -V)" || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet "pip>=25.1"
+	@touch $@
+
+$(VENV)/ready: $(VENV)/made
 	$(BIN)/python -m pip install --quiet -e ".[collector]"
 	@touch $@
 
 # Few modules of the libraries are imported: to compile all of them is 14 of the 33 s of CPU that their
 # installation takes; what is imported is compiled then ("no" is for yes here).
 $(VENV)/ready-dev: export PIP_NO_COMPILE ?= no
-$(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
-	$(BIN)/python -m pip install --quiet -e ".[$(EXTRAS)]" -e agent/raw --group dev
+$(VENV)/ready-dev: $(VENV)/made agent/raw/pyproject.toml $(STUBS)/ready
+	$(BIN)/python -m pip install --quiet -e ".[$(EXTRAS)]" -e agent/raw --group $(TEST_GROUP)
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
-	@touch $@
+	@touch $(VENV)/ready $@
 
 $(RELEASE)/ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(RELEASE)
