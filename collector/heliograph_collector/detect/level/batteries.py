@@ -3,8 +3,6 @@
 Lines fail with the grid; masts have batteries, so phones fail later and one after another.
 """
 
-import math
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
@@ -12,11 +10,10 @@ from statistics import median
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
-from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
+from heliograph_collector.detect.stats.ranks import MEMBERS, are_earlier, compute_rank_chance
 from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-_LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _LIVING_SHARE = 0.34  # of silent lines, or phones, of a region that has power; assumed
@@ -67,15 +64,10 @@ def _was_brief(vantage: VantagePresence) -> bool:
 
 
 def have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether lines went before phones, by the rank sum of Mann and Whitney."""
+    """Return whether lines went before phones."""
     lines_us = [v.lost_us for v in vantages if v.place.access == "fixed"]
-    phones_us = sorted(v.lost_us for v in vantages if v.place.access == "mobile")
-    pairs = len(lines_us) * len(phones_us)
-    if not pairs:
-        return False
-    first = sum(len(phones_us) - bisect_right(phones_us, lost_us) for lost_us in lines_us)
-    sigma = math.sqrt(pairs * (len(lines_us) + len(phones_us) + 1) / 12)
-    return first - pairs / 2 > _LINES_FIRST_SIGMAS * sigma
+    phones_us = [v.lost_us for v in vantages if v.place.access == "mobile"]
+    return are_earlier(lines_us, phones_us)
 
 
 def _went_by_operator(vantages: Sequence[VantagePresence]) -> bool:

@@ -12,6 +12,7 @@ from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
 from heliograph_collector.detect.level.part_contrast import falls_with_others
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
+from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
 from heliograph_collector.detect.silence.merging import is_one_line
@@ -47,7 +48,10 @@ def find_doubts(
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or in_order
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    if may_be_power or _is_power_failure(part, fallen, at_home, limits):
+    first_us = min((v.lost_us for v in silent), default=sample.now_us)
+    earlier = list_earlier_phones(sample.presence, fall.scope.country, first_us, sample.now_us)
+    compared = [*fallen, *earlier], [*at_home, *earlier]
+    if may_be_power or _is_power_failure(part, *compared, limits):
         return (HoldReason.POWER,)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     abroad = sample.presence.list_abroad(fall.scope.country, began_us)

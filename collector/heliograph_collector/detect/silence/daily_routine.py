@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.cell_members import select_inside
+from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
+from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
 from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -110,7 +111,9 @@ def confirm_or_hold(
     if have_failed_elsewhere(cells, vantages, presence, now_us):
         outage.held = (HoldReason.ELSEWHERE,)
         return
-    is_power = confounders.is_power_failure(cells, vantages, limits)
+    began_us = min((v.lost_us for v in select_silent(cells, vantages)), default=now_us)
+    earlier = list_earlier_phones(presence, outage.country, began_us, now_us)
+    is_power = confounders.is_power_failure(cells, [*vantages, *earlier], limits)
     mains = MainsView.UNKNOWN
     if is_power:
         mains = view_mains(cells, vantages, outage.started.earliest_us)

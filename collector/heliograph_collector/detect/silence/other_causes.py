@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_silent
+from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.merging import list_extensible
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -81,7 +82,9 @@ def _has_other_cause(
     if not cells:
         return False
     vantages = _select_comparable(cells, voters, spared, limits)
-    is_like_power = confounders.is_power_failure(cells, vantages, limits)
+    began_us = min((v.lost_us for v in select_silent(cells, recent)), default=burst_us)
+    earlier = list_earlier_phones(presence, outage.country, began_us, now_us)
+    is_like_power = confounders.is_power_failure(cells, [*vantages, *earlier], limits)
     if is_failure:  # the last region of a grid that fails may look like an order
         is_other = _is_elsewhere(outage, cells, recent) or _are_phones_ordered(
             outage, cells, recent
