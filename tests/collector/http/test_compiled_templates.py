@@ -24,7 +24,8 @@ def render(folder: Path, settings: bytes = b"") -> tuple[str, bool]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)  # as images set it
     (tmp_path / "page.html").write_text("Calm in {{ name }}")
     assert render(tmp_path) == ("Calm in Aqtau", True)
     return tmp_path
