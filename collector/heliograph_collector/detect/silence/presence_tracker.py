@@ -286,8 +286,15 @@ class PresenceTracker:
         return [vantage for vantage in lost if vantage.is_silent]
 
     def list_abroad(self, country: str, since_us: int) -> list[VantagePresence]:
-        """List the vantages lost since a time that are back in another country."""
-        return [v for v in self.list_country(country) if v.is_abroad and v.lost_us >= since_us]
+        """List the vantages lost since a time that are back in another country; not phones.
+
+        Near a border phones roam: it is their own network's cut that makes them.
+        """
+        return [
+            v
+            for v in self.list_country(country)
+            if v.is_abroad and v.lost_us >= since_us and v.place.access != "mobile"
+        ]
 
     def list_recent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the vantages that are live, or fell silent since a time and not in a fault."""
