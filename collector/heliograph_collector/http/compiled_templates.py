@@ -17,8 +17,8 @@ from jinja2.bccache import Bucket, BytecodeCache
 class CompiledTemplates(BytecodeCache):
     """Files in `__pycache__` of a folder of templates; where none can be written, nothing is kept.
 
-    Whoever can write there can change the program itself: the files need no other protection than
-    Python's own beside it.
+    The files need no other protection than Python's own beside them: who can write there can
+    change the program itself.
     """
 
     def __init__(self, templates: Path, settings: bytes) -> None:

@@ -50,6 +50,7 @@ class Thresholds:
     several_ways: float = 0.95  # confidence at most of a silence over several carriers; assumed
     one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
     told_share: float = 0.34  # of the silent votes that must report a cause: a third may collude
+    unfeigned_share: float = 0.36  # what that third has at most, while a tenth of others is away
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
     transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
     transit_told_s: float = 1_800.0  # … while some live on, or report it; assumed

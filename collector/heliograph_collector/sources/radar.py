@@ -42,7 +42,8 @@ def read_series(
             )
             continue
         for name, serie in _iterate_series(item):
-            if misfit := find_misfit(name):  # another period, in a source of its own
+            misfit = find_misfit(name)
+            if misfit:
                 complaints.add_note(describe_location(path, item.line), misfit)
                 continue
             code = countries.find_exactly(name)

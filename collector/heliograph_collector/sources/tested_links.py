@@ -24,7 +24,7 @@ from heliograph_collector.model.signals import (
 
 _MARGIN_US = 15 * SECOND_US  # a heartbeat, as in `detect/link_readings.py`
 # An agent tests each messenger every 480 s. One whose first test answers hours after its loss had
-# no link until then, and tells of the repair.
+# no link until then: its test shows that the link was repaired.
 _PROMPT_US = 30 * MINUTE_US  # assumed: three such tests, and one that failed
 _LONG_US = 1 << 62  # of who is not back
 

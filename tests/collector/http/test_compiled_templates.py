@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, nodes
 
 from heliograph_collector.http.compiled_templates import CompiledTemplates
 
@@ -13,7 +13,13 @@ def render(folder: Path, settings: bytes = b"") -> tuple[str, bool]:
     compiled: list[str | None] = []
 
     class Compiling(Environment):
-        def _generate(self, source, name, filename, defer_init=False):  # type: ignore[no-untyped-def]
+        def _generate(
+            self,
+            source: nodes.Template,
+            name: str | None,
+            filename: str | None,
+            defer_init: bool = False,
+        ) -> str:
             compiled.append(name)
             return super()._generate(source, name, filename, defer_init)
 

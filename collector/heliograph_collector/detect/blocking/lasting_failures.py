@@ -35,7 +35,6 @@ _KNOWN_US = 30 * MINUTE_US  # an older vote shows nothing about a vantage; assum
 _GROWING_US = 20 * MINUTE_US  # since which no more than a tenth began to fail; assumed
 _GROWING_SHARE = 0.1  # of those that fail always; assumed
 _WORKING_SHARE = 0.6  # of those that fail, who reach another service; assumed
-_LEAST_SHARE = 0.36  # what a third that lies has at most, while a tenth of the others is away
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,10 @@ class LastingFailures:
         by_vantage = count_by_cell(count_votes(hits, limits.nat_votes))
         cells = localize(
             by_place,
-            _LEAST_SHARE,
+            limits.unfeigned_share,
             limits.votes,
             limits,
-            may_name=lambda scope: by_vantage[scope].share >= _LEAST_SHARE,
+            may_name=lambda scope: by_vantage[scope].share >= limits.unfeigned_share,
         )
         return {
             cell: round(cell.share, 3)

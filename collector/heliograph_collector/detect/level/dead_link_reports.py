@@ -18,7 +18,6 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-_TOLD_SHARE = 0.36  # what a third that lies has at most, while a tenth of the others is away
 _POWERLESS_SHARE = 0.2  # of those who are back, as where a grid fails (doubts.py); assumed
 _TOGETHER_US = 30 * MINUTE_US  # for which they were silent; lines fail for less; assumed
 
@@ -48,7 +47,7 @@ def have_reported_dead_links(
         return False
     of_all = count_hits(fallen, [v.witness.nym in names for v in fallen])
     least = min(of_all.share, len(tellers) / len(fallen))
-    is_told = of_returned.share >= THRESHOLDS.confirm_share and least >= _TOLD_SHARE
+    is_told = of_returned.share >= THRESHOLDS.confirm_share and least >= THRESHOLDS.unfeigned_share
     return is_told or None
 
 

@@ -75,9 +75,12 @@ def _have_people_traveled(outage: RefutableOutage, presence: PresenceTracker, no
         return False
     until_us = outage.closed_us or now_us
     where = outage.country, outage.from_us
+    abroad = presence.list_abroad(*where)
+    if not abroad and not all(part.scope.region for part in outage.parts):
+        return False  # as nearly always; to read all people takes long
     people = (
         vantage
-        for vantage in [*presence.list_recent(*where), *presence.list_abroad(*where)]
+        for vantage in [*presence.list_recent(*where), *abroad]
         if vantage.lost_us <= until_us and is_established(vantage.witness, now_us, outage.limits)
     )
     return measure_travelers(outage.parts, people, outage.from_us) >= outage.limits.told_share

@@ -50,7 +50,7 @@ def test_a_night_in_which_a_third_stay_on_is_a_cut_if_all_others_tell() -> None:
     assert play([False] * 25, gone=25) == ["national"]
 
 
-def test_a_third_that_lies_tells_of_no_cut_though_others_sleep() -> None:
+def test_a_third_that_lies_feigns_no_cut_in_a_first_night() -> None:
     """They go with those who sleep, and are back first, as six tenths of the returned."""
     assert play([False] * 12 + [None] * 7, gone=24) == []
 
