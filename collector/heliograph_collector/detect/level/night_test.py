@@ -79,7 +79,7 @@ def may_be_habit(
     """Return whether people who switch off may explain a burst in a country.
 
     They may in a country that is often dark at this hour, until it is darker than ever; before
-    that is learned, in slow bursts at hours when days end.
+    that is learned, in slow bursts at hours when days end. Five who go at once do not sleep.
 
     Args:
         cell: The level of the country, if it has one.
@@ -89,6 +89,8 @@ def may_be_habit(
     is_cut_hour = usual is not None and usual.is_cut_hour
     if is_cut_hour or have_moved(presence, country, burst_us):
         return False  # people who come by another way do not sleep
+    if _went_at_once(presence, country, burst_us):
+        return False
     lowest = None if usual is None else usual.earlier_lowest
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
@@ -98,8 +100,6 @@ def may_be_habit(
         return False
     if cell is None or usual is None or usual.days < LEARNED_DAYS:
         return presence.measure_spread(country, burst_us) > _SUDDEN_US
-    if _went_at_once(presence, country, burst_us):
-        return False
     silent, size = count_absent(presence, country, now_us)
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size

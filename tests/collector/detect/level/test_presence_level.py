@@ -230,6 +230,27 @@ def test_a_cut_at_an_hour_at_which_many_sleep_is_told_within_a_minute_each_day()
         assert cut.state is IncidentState.CONFIRMED
 
 
+def test_a_region_that_is_cut_at_night_is_told_where_nights_are_dark() -> None:
+    """Half of all people sleep each night; that explains nobody who goes in the same seconds."""
+    rng = Random(9)
+    people = country(each=4)
+    region = people[0].place.region
+    in_region = [each for each in people if each.place.region == region]
+    awake = rng.sample(in_region, 6)
+    others = [each for each in people if each.place.region != region]
+    sleepers = [each for each in in_region if each not in awake] + rng.sample(others, 18)
+    signals = arrived(people)
+    for day in range(4):
+        signals += off(sleepers, day * DAY + EVENING, 2 * HOUR, rng)
+        signals += back(sleepers, day * DAY + EVENING + 9 * HOUR, HOUR, rng)
+    cut_s = 3 * DAY + EVENING + 4 * HOUR
+    signals += drop(awake, cut_s, rng, cut_s + 4 * HOUR)
+    (told,) = watched(signals, cut_s / HOUR + 0.1)
+    assert [(i.scope.region, i.state) for i in told if i.suspected_us >= at(cut_s)] == [
+        (region, IncidentState.CONFIRMED)
+    ]
+
+
 def test_churn_alone_confirms_nothing() -> None:
     signals = live(country(each=2), Random(4), 72, churn=12)
     (found,) = watched(signals, 72)
