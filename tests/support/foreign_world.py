@@ -40,6 +40,7 @@ class Down:
     asn: int = 0  # … or another network …
     prefix: str = ""  # … or another prefix …
     access: str = ""  # … or another kind of line
+    posted: float = 0.0  # when it tells by post that anchors answer, while it lasts; 0 for never
 
 
 @dataclass
@@ -131,6 +132,10 @@ class Land:
                 lost = {"kind": "loss", "vantage": person.name, "last_heard": clock(heard)}
                 end = {"closed": clock(down.since)} if down.closed else {}
                 lines.append({**lost, **end, "at": clock(heard + 37.5)})
+            if down.posted:
+                word = {"kind": "report", "vantage": person.name, "alive": True, "online": True}
+                span = {"since": clock(down.since + 15), "until": clock(down.posted)}
+                lines.append({**word, **span, "transport": "post", "at": clock(down.posted)})
             if back >= self.end:
                 break
             person.entrance = down.entrance or person.entrance

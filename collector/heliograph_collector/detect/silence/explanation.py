@@ -246,8 +246,9 @@ def are_links_told(
 def _suffice_of_few(testimony: Sequence[Testimony], claims: Sequence[Testimony]) -> bool:
     """Return whether one or two are enough to doubt the cut of a small fleet.
 
-    They are in the network that they were lost in, which a satellite is not, and nobody is back by
-    the lost carrier, as on a line that was spared, or says that no anchor answered.
+    They are in the network that they were lost in, or tell by post alone, which by a satellite they
+    would not, and nobody is back by the lost carrier, as on a line that was spared, or says that no
+    anchor answered.
     """
     is_small = 0 < len(testimony) <= _SMALL_FLEET
     is_against = any(t.is_offline or t.is_back for t in testimony)

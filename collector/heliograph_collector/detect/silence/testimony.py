@@ -77,13 +77,13 @@ class Testimony:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether it reports a working link from the network where it was lost.
+        """Return whether it reports a working link of the network where it was lost.
 
-        It must still be there.
+        It is still there, or its session is still dead: by a satellite it would be back.
         """
         vantage = self.vantage
         is_same = vantage.lost_in == vantage.place.asn != 0
-        return vantage.is_live and is_same and self.is_online
+        return self.is_online and (is_same or not vantage.is_live)
 
     @property
     def is_back(self) -> bool:
