@@ -252,7 +252,10 @@ def _suffice_of_few(testimony: Sequence[Testimony], claims: Sequence[Testimony])
     """
     is_small = 0 < len(testimony) <= _SMALL_FLEET
     is_against = any(t.is_offline or t.is_back for t in testimony)
-    return is_small and not is_against and all(claim.is_settled for claim in claims)
+    if not is_small or is_against:
+        return False
+    dark_us = quantile([t.vantage.heard_us for t in testimony], 0.5)
+    return all(claim.is_settled(dark_us) for claim in claims)
 
 
 def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> dict[str, float]:

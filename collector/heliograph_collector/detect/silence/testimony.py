@@ -75,15 +75,18 @@ class Testimony:
         is_old = self.report is not None and self.report.at_us < vantage.lost_us
         return vantage.home if vantage.is_silent and is_old and vantage.home else vantage.lost_by
 
-    @property
-    def is_settled(self) -> bool:
+    def is_settled(self, dark_us: int) -> bool:
         """Return whether it reports a working link of the network where it was lost.
 
-        It is still there, or its session is still dead: by a satellite it would be back.
+        It is still there; or its session is still dead, as by a satellite it would not be, and it
+        measured when half of those that fell were dark (`dark_us`).
         """
         vantage = self.vantage
-        is_same = vantage.lost_in == vantage.place.asn != 0
-        return self.is_online and (is_same or not vantage.is_live)
+        if self.report is None or not self.is_online:
+            return False
+        if vantage.is_live:
+            return vantage.lost_in == vantage.place.asn != 0
+        return (self.report.measured_us or self.report.until_us) > dark_us
 
     @property
     def is_back(self) -> bool:

@@ -113,6 +113,14 @@ def test_true_cut_stands_beside_satellites_and_spared_lines(
     assert (incident.kind, incident.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED)
 
 
+def test_word_from_before_most_were_dark_doubts_no_cut(tmp_path: Path) -> None:
+    """Its session had broken by itself a minute earlier, while its network still worked."""
+    land = build_land(9, 0, RETURNS["liar"], 0, ends=False)
+    land.people[0].downs = [Down(AT - 60, AT + AWAY, posted=AT - 20)]
+    incident = detect(land, tmp_path)
+    assert (incident.kind, incident.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED)
+
+
 @pytest.mark.parametrize("name", RETURNS)
 def test_true_cut_is_told_at_its_end_whoever_lied(name: str, tmp_path: Path) -> None:
     incident = detect(build_land(9, 1, RETURNS[name], 0, ends=True), tmp_path)
