@@ -28,9 +28,8 @@ from heliograph_lab.simulate.processes import CollectorProcess, start_collector
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.subscriber import IncidentSubscriber, ObservedIncident
 from lab.country.pace import Pace
-from support.hostile_inputs import INPUTS
+from support.hostile_inputs import INPUTS, ZONE
 from support.intake import HOST, Caller, create_invite, hear
-from support.listeners import ZONE
 from support.ports import free_port
 
 SECONDS = float(os.environ.get("HELIOGRAPH_ATTACK_S", "1"))

@@ -1,7 +1,8 @@
 """Inputs that cost a listener much and the sender little; loopback only.
 
 Run as a program, `python -m support.hostile_inputs LISTENER PORT SECONDS`, it sends all of it again
-and again for so long, at least once, and prints how many pieces it sent.
+and again for so long, at least once, and prints how many pieces it sent. With `asked` for SECONDS
+it sends all of it once for each line of its input.
 """
 
 import base64
@@ -26,13 +27,15 @@ from heliograph.http_envelope import MAX_BODY, MAX_HEAD
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet.certificate import encode_public_key
 from support import hostile_http2
-from support.listeners import RELAY_SEALING, ZONE
 from support.ports import HOST
 
 WAIT_S = 10.0
 READ_S = 0.3  # for what comes back: some of it is answered with silence
 MOST = 262_144 - 8  # the largest message that gRPC takes here
 TINY = 300  # messages in a stream of tiny ones
+# Of the listeners, here and not there: they import both programs, which an attacker does not need.
+ZONE = "b.collector.example"
+RELAY_SEALING = keys.SealingKey(bytes(range(32))).public  # of the collector that it carries to
 
 
 def carry(port: int, *pieces: bytes, tls: bool = False) -> None:
@@ -255,5 +258,10 @@ def send_all(listener: str, port: int, seconds: float) -> int:
     return count
 
 
+def main(listener: str, port: int, seconds: str) -> None:
+    for _ in sys.stdin if seconds == "asked" else (None,):
+        print(send_all(listener, port, 0.0 if seconds == "asked" else float(seconds)), flush=True)
+
+
 if __name__ == "__main__":
-    print(send_all(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

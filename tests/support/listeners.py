@@ -27,6 +27,7 @@ from heliograph_collector.http.server import open_http
 from heliograph_collector.ingest.dns_server import serve_dns
 from heliograph_collector.ingest.post_server import serve_post
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
+from support.hostile_inputs import RELAY_SEALING, ZONE
 from support.incident_book import KEY, evening_book
 from support.intake import ingest_server
 from support.kazakhstan_votes import evening
@@ -34,8 +35,6 @@ from support.loop_turns import watched_turns
 from support.ports import HOST, free_port
 
 CLOCK = SystemClock()
-ZONE = "b.collector.example"
-RELAY_SEALING = keys.SealingKey(bytes(range(32))).public  # of the collector that it carries to
 
 
 @asynccontextmanager

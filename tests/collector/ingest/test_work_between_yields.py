@@ -7,6 +7,8 @@ times.
 import asyncio
 import os
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +36,37 @@ MAX_BYTES = 8 * MOST  # each function on the way may be given all of the largest
 @pytest.mark.real
 @pytest.mark.parametrize("listener", INPUTS)
 async def test_work_of_one_turn_is_bounded(listener: str, tmp_path: Path) -> None:
-    async with LISTENERS[listener](tmp_path) as port:
-        first, count = await attacked(listener, port)  # what is loaded or made on first use
+    async with LISTENERS[listener](tmp_path) as port, attacker(listener, port) as attack:
+        first = await attack()  # what is loaded or made on first use
         with watched_turns(counted=True) as turns:
-            again, _ = await attacked(listener, port)
+            again = await attack()
     print(f"{listener}: {turns.lines} lines, {turns.bytes} bytes at most in {turns.turns} turns")
-    assert (first, again) == (0, 0)
-    assert count >= 4
+    assert first == again >= 4
     assert turns.turns > 10
     assert turns.lines <= MAX_LINES[listener], turns.longest
     assert turns.bytes <= MAX_BYTES, turns.longest
 
 
-async def attacked(listener: str, port: int) -> tuple[int, int]:
-    """Send all hostile inputs once from a separate process; return (exit code, count)."""
+@asynccontextmanager
+async def attacker(listener: str, port: int) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Start a process that sends all hostile inputs when asked; yield what asks it."""
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "support.hostile_inputs", listener, str(port), "0",
-        cwd=TESTS, env=ENV, stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "support.hostile_inputs", listener, str(port), "asked",
+        cwd=TESTS, env=ENV, stdin=pipe, stdout=pipe,
     )  # fmt: skip
-    async with asyncio.timeout(120):
-        output, _ = await process.communicate()
-    return process.returncode or 0, int(output or 0)
+    questions, answers = process.stdin, process.stdout
+    assert questions is not None
+    assert answers is not None
+
+    async def attack() -> int:
+        questions.write(b"\n")
+        async with asyncio.timeout(120):
+            return int(await answers.readline())
+
+    yield attack
+    questions.close()
+    assert await process.wait() == 0
 
 
 def test_a_large_message_is_one_field_or_is_not_parsed() -> None:
