@@ -65,7 +65,7 @@ def alive(folder: Path) -> list[str]:
 @pytest.mark.slow
 def test_it_comes_up_shows_this_vantage_ends_on_ctrl_c_and_goes_on_again(tmp_path: Path) -> None:
     with tcp_server(say_nothing) as target:
-        prepare(tmp_path, target)
+        prepare(tmp_path, target, is_one_process=False)
         grpc, http = free_port(), free_port()
         ports = [f"--grpc={HOST}:{grpc}", f"--http={HOST}:{http}"]
         for first in (True, False):
@@ -81,6 +81,8 @@ def test_it_comes_up_shows_this_vantage_ends_on_ctrl_c_and_goes_on_again(tmp_pat
             assert ("has joined before" in text) is not first
             assert "Traceback" not in text
             assert alive(tmp_path) == []
+            with (tmp_path / "run.yml").open("a") as config:  # one program less to load
+                config.write("intake: {processes: 0}\n")
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import signal
 import socket
 import sqlite3
 import stat
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -26,10 +25,10 @@ from heliograph_collector import cli
 from heliograph_collector.cli import serve as serve_command
 from heliograph_collector.cli.doctor import check_readiness
 from heliograph_collector.fleet import Fleet, open_keyring
+from support.examples import only_in_soak
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
 from support.loopback_plan import prepare
-from support.programs import ask, collector
-from support.serve_process import NO_CONTROL, Served, served, start
+from support.serve_process import NO_CONTROL, Served, run_refused, served
 from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
 
@@ -124,7 +123,8 @@ def test_damaged_fleet_is_told_in_a_sentence(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "fleet.db").read_bytes())
     content[8_192:12_288] = os.urandom(4_096)  # a page that no query of the start reads
     (tmp_path / "fleet.db").write_bytes(content)
-    assert "fleet.db cannot be used (it is damaged): restore a backup" in refused(start(tmp_path))
+    told = run_refused(tmp_path)
+    assert "fleet.db cannot be used (it is damaged): restore a backup" in told
 
 
 @only_looks
@@ -151,42 +151,33 @@ async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
 
 
 @only_looks
-def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: Path) -> None:
+def test_backup_of_a_running_collector_serves_elsewhere(
+    home: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The proof is a restore; the second collector has the first one's keys and page."""
     saved, data = tmp_path / "saved", tmp_path / "again"
-    assert "proved by a restore" in ask(collector("backup", saved, "--data", home.data))
-    ask(collector("restore", saved, "--data", data))
+    assert cli.main(["backup", str(saved), "--data", str(home.data)]) == 0
+    assert "proved by a restore" in capsys.readouterr().out
+    assert cli.main(["restore", str(saved), "--data", str(data)]) == 0
     assert not list(home.data.glob("backup.scratch"))
     with served(data) as again:
         again.wait_for("http")
         assert open_keyring(data, []).pin == open_keyring(home.data, []).pin
     (data / "restore.unfinished").touch()
-    assert "did not end" in refused(start(data))
-
-
-def run_command(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-
-
-def refused(collector: Served) -> str:
-    """Return the log of a collector that must not start."""
-    assert collector.process.wait(240) == 1
-    log = collector.log.read_text()
-    assert "Traceback" not in log
-    return log
+    assert "did not end" in run_refused(data)
 
 
 @only_looks
 def test_a_second_one_on_the_same_directory_is_refused(home: Served) -> None:
-    assert "in use by another process" in refused(start(home.data))
+    assert "in use by another process" in run_refused(home.data)
 
 
 @only_looks
 def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> None:
     for option, place in (("--grpc", home.places["grpc"]), ("--http", home.places["http"])):
-        log = refused(start(tmp_path / option, option, str(place)))
-        assert f"{place} cannot be listened on" in log
-        assert f"say {option} HOST:PORT" in log
+        told = run_refused(tmp_path / option, option, str(place))
+        assert f"{place} cannot be listened on" in told
+        assert f"say {option} HOST:PORT" in told
 
 
 @pytest.mark.parametrize(
@@ -216,7 +207,10 @@ def test_what_is_wrong_with_the_configuration_is_told(
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+# Whichever signal it is sets one event; `control/test_in_serve.py` stops by SIGTERM.
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=only_in_soak)]
+)
 def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
     with served(tmp_path / "data", "--roles", "ingest,judge,detect,publish,jobs") as home:
         home.wait_for("http")
@@ -228,7 +222,9 @@ def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
         assert "Traceback" not in home.log.read_text()
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+async def test_what_was_acknowledged_survives_a_kill(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Acknowledged envelopes survive a kill.
 
     Ingest alone is killed as envelopes arrive, then all roles run: what had a receipt is there.
@@ -244,9 +240,9 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
                 if sequence > 16:
                     acknowledged += [r.sequence for r in await receipts(call, 1)]
             assert "ingest alone" in check_readiness(home.data).sentence
-            command = collector("backup", tmp_path / "copy", "--data", home.data)
-            backup = await asyncio.to_thread(run_command, command)
-            assert (backup.returncode, "runs ingest alone" in backup.stderr) == (1, True)
+            backup = ["backup", str(tmp_path / "copy"), "--data", str(home.data)]
+            assert await asyncio.to_thread(cli.main, backup) == 1
+            assert "runs ingest alone" in capsys.readouterr().err
             home.process.kill()
             home.process.wait(240)
     with closing(sqlite3.connect(tmp_path / "data" / "journal.db")) as journal:

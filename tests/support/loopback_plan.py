@@ -11,8 +11,11 @@ from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from support.ports import HOST
 
 
-def prepare(folder: Path, port: int) -> Path:
-    """Make FOLDER/data; return the configuration file, FOLDER/run.yml."""
+def prepare(folder: Path, port: int, *, is_one_process: bool = True) -> Path:
+    """Make FOLDER/data; return the configuration file, FOLDER/run.yml.
+
+    With `is_one_process` ingest has no process beside `serve`, which starts sooner.
+    """
     services = folder / "services.yml"
     anchor = f'{{id: foreign-a, kind: tcp, host: "{HOST}", port: {port}, group: foreign}}'
     services.write_text(
@@ -20,7 +23,8 @@ def prepare(folder: Path, port: int) -> Path:
         f"    experiment: connectivity\n    endpoints:\n      - {anchor}\n"
     )
     config = folder / "run.yml"
-    config.write_text("feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n")
+    settings = "feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n"
+    config.write_text(settings + ("intake: {processes: 0}\n" if is_one_process else ""))
     data = folder / "data"
     plan = replace(
         build_default_plan(load_services(services)),

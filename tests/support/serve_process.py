@@ -1,15 +1,22 @@
 """A real `heliograph-collector serve` in its own process."""
 
 import http.client
+import io
 import json
+import logging
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from heliograph_collector import cli
+from heliograph_collector.cli import serve as serve_command
+from heliograph_collector.ingest.grpc.server import LOGGER
 from support.waiting import until_now
 
 NO_CONTROL = "control:\n  endpoints: []\n"
@@ -75,6 +82,24 @@ def start(data: Path, *options: str, config: str = ONE_PROCESS) -> Served:
     ]
     with log.open("ab") as output:
         return Served(subprocess.Popen(command, stdout=output, stderr=output), data, log)
+
+
+def run_refused(data: Path, *options: str, config: str = ONE_PROCESS) -> str:
+    """Run `serve` in this process, where it must refuse to start; return its sentence.
+
+    Another process would load all of a collector for it.
+    """
+    file = data.with_suffix(".yml")
+    file.write_text(config)
+    command = ["serve", "--data", str(data), "--config", str(file)]
+    places = ("--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0")
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        patch.setattr(serve_command, "configure_logging", lambda _format: None)
+        patch.setattr(logging.getLogger(LOGGER), "filters", [])
+        assert cli.main([*command, *places, *options]) == 1
+    assert "Traceback" not in said.getvalue()
+    return said.getvalue()
 
 
 @contextmanager

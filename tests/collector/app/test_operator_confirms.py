@@ -17,7 +17,7 @@ from heliograph_collector.incidents.published.log import OperatorBody
 from support.browser_reader import Open, Reader
 from support.operator_journey import log_in, publish
 from support.receivers import Receiving, receiving
-from support.serve_process import NO_CONTROL, Served, served
+from support.serve_process import ONE_PROCESS, Served, served
 from support.two_cuts import history, incidents, written
 from support.waiting import until, until_now
 
@@ -39,7 +39,7 @@ async def test_an_operator_confirms_and_everybody_can_tell(
     await written(data, history(SystemClock().wall_us()))
     (tmp_path / "hook.secret").write_text("whsec_" + base64.b64encode(b"s" * 32).decode())
     async with receiving(status=500) as newsroom:
-        config = NO_CONTROL + ALERTS.format(origin=newsroom.origin)
+        config = ONE_PROCESS + ALERTS.format(origin=newsroom.origin)
         with served(data, config=config) as door:
             await asyncio.to_thread(_both_told, door)
             await _dead_then_well(newsroom)

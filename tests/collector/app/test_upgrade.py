@@ -21,7 +21,7 @@ from support.ports import HOST, free_port
 from support.waiting import until_now
 
 RECORDED = Path(__file__).with_name("data-871a5ba.bin")
-CONFIG = "feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n"
+CONFIG = "feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\nintake: {processes: 0}\n"
 _SLOW_S = 120.0  # five workers share two cores
 CONTROL_HERE = '"controls":1,'
 FIRST_CONSENT = {

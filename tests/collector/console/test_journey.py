@@ -11,7 +11,7 @@ from heliograph_collector.console.backend import DryRun, DryRunStatus, VerdictCh
 from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
-from support.browser_reader import Open, Reader
+from support.browser_reader import Open, Reader, connected, open_reader
 from support.console_backend import INGEST, PASSWORD, PLAN, VIEWER, FakeBackend, console, live_agent
 from support.loopback_plan import prepare
 from support.operator_journey import agents_join, invite, log_in
@@ -92,8 +92,8 @@ SESSION_OVER = "Log in"
 
 
 @pytest.mark.slow  # a whole collector and an agent, in a process each
-async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_path: Path) -> None:
-    async with serving(say_nothing) as port:
+async def test_an_operator_invites_and_sees_the_agent_join(chromium: str, tmp_path: Path) -> None:
+    async with serving(say_nothing) as port, connected(chromium) as browser:
         prepare(tmp_path, port)
         told = (tmp_path / "run.yml").read_text() + "control: {endpoints: []}\n"
         config = told.replace("services.yml", str(tmp_path / "services.yml"))
@@ -102,7 +102,7 @@ async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_pat
             process.wait_for("http")
             password = (data / "keys" / "operator.password").read_text().strip()
             origin = f"http://{process.places['http']}"
-            async with reader(origin, expected=("403", "ERR_")) as seen:
+            async with open_reader(browser, origin, expected=("403", "ERR_")) as seen:
                 await log_in(seen, "not the password", right=False)
                 await log_in(seen, password)
                 line = await invite(seen, uses=1)
@@ -113,10 +113,10 @@ async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_pat
                     await _revokes(seen)
             operators = Operators(OperatorFile(data))  # as the command does it
             operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
-            async with reader(origin, expected=("403",)) as seen:
+            async with open_reader(browser, origin, expected=("403",)) as seen:
                 await log_in(seen, PASSWORD, VIEWER)
                 await _is_refused(seen)
-            async with reader(origin) as seen:
+            async with open_reader(browser, origin) as seen:
                 await log_in(seen, password)
                 await _finds_it_written(seen)
 
@@ -218,17 +218,14 @@ async def test_a_form_of_a_session_that_is_over_does_nothing(
         assert await seen.text("h1") == "Plan 1"
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
-async def test_pages_hold_on_each_screen(
-    reader: Open, tmp_path: Path, width: int, dark: bool
-) -> None:
+async def test_pages_hold_on_each_screen(chromium: str, tmp_path: Path) -> None:
     """Axe clean and nothing too wide; half the pages on each of the two screens."""
+    screens = ((PATHS[::2], 1280, False), (PATHS[1::2], 390, True))
     with fill_backend(tmp_path) as backend:
-        async with (
-            console(backend) as caller,
-            reader(caller.origin, width=width, dark=dark) as seen,
-        ):
-            await log_in(seen, PASSWORD)
-            for path in PATHS[width == 390 :: 2]:
-                await seen.goto(path)
-                await seen.check()
+        async with console(backend) as caller, connected(chromium) as browser:
+            for paths, width, dark in screens:
+                async with open_reader(browser, caller.origin, width=width, dark=dark) as seen:
+                    await log_in(seen, PASSWORD)
+                    for path in paths:
+                        await seen.goto(path)
+                        await seen.check()

@@ -13,7 +13,7 @@ from support.waiting import until_now
 
 @pytest.mark.slow
 def test_serve_answers_requests_for_an_echo(tmp_path: Path) -> None:
-    config = f"{serve_process.NO_CONTROL}echo:\n  listen: {HOST}:{free_port()}\n"
+    config = f"{serve_process.ONE_PROCESS}echo:\n  listen: {HOST}:{free_port()}\n"
     served = serve_process.start(tmp_path / "data", config=config)
     try:
         served.wait_for("echo")

@@ -2,50 +2,47 @@
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from heliograph.plan import Carrier, Entrance
+from heliograph_collector.cli import main
 from heliograph_collector.config.settings import Config
 from support import serve_process
 from support.ports import HOST, free_port
 
 
-def told(data: Path) -> list[dict[str, Any]]:
+def read_entrances(data: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return the entrances in the present plan."""
-    show = [*(sys.executable, "-m", "heliograph_collector", "plan", "show"), "--json"]
-    out = subprocess.run([*show, "--data", str(data)], capture_output=True, check=True, timeout=60)
-    return list(json.loads(out.stdout).get("entrances", []))
+    capsys.readouterr()
+    assert main(["plan", "show", "--json", "--data", str(data)]) == 0
+    return list(json.loads(capsys.readouterr().out).get("entrances", []))
 
 
 @pytest.mark.slow
-def test_the_plan_names_both_doors_once_there_are_two(tmp_path: Path) -> None:
+def test_the_plan_names_both_doors_once_there_are_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, plan = tmp_path / "data", tmp_path / "plan.yml"
     with serve_process.served(data, "--post", f"{HOST}:0") as served:
         served.wait_for("http")
-        stream, post = told(data)
+        stream, post = read_entrances(data, capsys)
         assert f"{stream['host']}:{stream['port']}" == served.places["grpc"]
         assert f"{post['host']}:{post['port']}" == served.places["post"]
         assert (stream["carrier"], post["carrier"]) == ("stream", "post")
     plan.write_text("tasks: [{experiment: tcp, target: 'a.example:1', interval_s: 60}]\n")
-    setting = [sys.executable, "-m", "heliograph_collector", "plan", "set", str(plan)]
-    subprocess.run([*setting, "--data", str(data)], check=True, capture_output=True, timeout=60)
-    assert told(data) == [stream, post], "another plan, the same entrances"
+    assert main(["plan", "set", str(plan), "--data", str(data)]) == 0
+    assert read_entrances(data, capsys) == [stream, post], "another plan, the same entrances"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--post", "--echo"])
 def test_a_taken_port_is_told_with_its_cure(tmp_path: Path, option: str) -> None:
     with socket.create_server((HOST, 0)) as taken:
         place = f"{HOST}:{taken.getsockname()[1]}"
-        served = serve_process.start(tmp_path / "data", option, place)
-        assert served.process.wait(60) == 1
-    log = served.log.read_text()
-    assert f"{place} cannot be listened on: free it, or say {option} HOST:PORT." in log
+        reason = serve_process.run_refused(tmp_path / "data", option, place)
+    assert f"{place} cannot be listened on: free it, or say {option} HOST:PORT." in reason
 
 
 def test_what_is_configured_goes_before_what_is_open() -> None:
