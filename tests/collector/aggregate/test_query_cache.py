@@ -73,8 +73,6 @@ async def test_counts_of_the_store_equal_those_of_its_votes(
         assert seen == await query_cells(ours, *TWO_DAYS, ScopeFilter(country="KZ"), merged), merged
     for asked in (
         ScopeFilter(),
-        ScopeFilter(country="KZ"),
-        ScopeFilter(country="KZ", service="signal"),
         ScopeFilter(country="KZ", asn=9198, access="mobile"),
         ScopeFilter(service="telegram"),
     ):

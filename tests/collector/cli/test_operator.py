@@ -1,7 +1,7 @@
 """`heliograph-collector operator` works, and its changes hold in the console."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,17 @@ from support.console_records import BUILT_IN_PASSWORD, Records, in_files, on_ser
 from support.nats_servers import NatsServers
 
 NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
+
+
+@pytest.fixture(autouse=True)
+def _cheap() -> Iterator[None]:
+    """Hash passwords cheaply: their cost is not the subject."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_MEMORY_KIB", 64)
+        patch.setattr(passwords, "_TIME_COST", 1)
+        passwords._build_hasher.cache_clear()
+        yield
+    passwords._build_hasher.cache_clear()
 
 
 @pytest.fixture(params=["files", pytest.param("servers", marks=NATS)])

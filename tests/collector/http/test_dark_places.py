@@ -30,7 +30,7 @@ from support.dark_country import (
     cut,
     read_green,
 )
-from support.examples import draw_seeds
+from support.examples import IS_SOAK, draw_seeds
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import MINUTE, blocking, book, closed, opening, part
 from support.site import Site
@@ -63,7 +63,7 @@ async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> Non
         assert len(await read_green(client)) > 8  # it is shown as working while it does
         with feed.bus.subscribe() as subscription:
             feed.book = book(cut(state))
-            for second in range(30, 400, 37):
+            for second in range(30, 420, 37 if IS_SOAK else 75):
                 world.clock.advance_us(CUT_US + second * SECOND - world.clock.wall_us())
                 await events.publish_changes()
                 assert await read_green(client) == [], second

@@ -9,7 +9,7 @@ is recovered if no world without it has the same answers to everything.
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
@@ -32,6 +32,7 @@ from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.imported import ImportedCell
 from heliograph_collector.model.records import BlindTime, Cell
 from heliograph_collector.store.store import Store
+from support.examples import IS_SOAK
 from support.fake_feed import TITLES, World
 from support.site import Site
 from support.small_worlds import (
@@ -102,6 +103,13 @@ def list_paths() -> list[str]:
 
 
 PATHS = list_paths()
+# What tells of incidents, and of the places that they are about: in CI the others are read by the
+# adversary of `test_an_adversary_with_every_public_output_recovers_no_cell_of_few`.
+INCIDENT_PATHS = [
+    path
+    for path in PATHS
+    if not path.startswith(("/api/v1/timeline", "/networks", "/search", "/api/v1/imported"))
+]
 _HOST = {"Host": "feed.example"}  # else the test's own port is in links and their ETags
 _UNTOLD_HEADERS = ("Date", "Server", "Content-Length")  # clocks; the length is compared by itself
 _IMPORTED = ImportedCell(
@@ -117,7 +125,9 @@ async def read_everything(cast: Cast, moments: tuple[int, ...]) -> list[str]:
     return await read_moments(cast, moments) + await read_daily_files(cast.votes(JOINED_US))
 
 
-async def read_moments(cast: Cast, moments: tuple[int, ...]) -> list[str]:
+async def read_moments(
+    cast: Cast, moments: tuple[int, ...], paths: Sequence[str] = PATHS
+) -> list[str]:
     """All answers at these seconds after NOON_US, and the events between them."""
     world = cast.votes(JOINED_US)
     world.imported = [_IMPORTED]
@@ -138,7 +148,7 @@ async def read_moments(cast: Cast, moments: tuple[int, ...]) -> list[str]:
                 world.clock.advance_us(NOON_US + moment * SECOND - world.clock.wall_us())
                 world.votes = [v for v in everybody if v.start_us <= world.clock.wall_us()]
                 await events.publish_changes()
-                for path in PATHS:
+                for path in paths:
                     async with client.get(path, headers=_HOST) as answer:
                         body = _CLOCK.sub("", await answer.text())
                         headers = {
@@ -293,4 +303,5 @@ async def test_an_incident_is_the_same_without_a_lone_vantage(
     log = [entry.line for entry in write_log(cast).entries]
     assert bool(log) is is_told
     assert log == [entry.line for entry in write_log(rest).entries]
-    assert await read_moments(cast, (340,)) == await read_moments(rest, (340,))
+    paths = PATHS if IS_SOAK else INCIDENT_PATHS
+    assert await read_moments(cast, (340,), paths) == await read_moments(rest, (340,), paths)

@@ -38,7 +38,7 @@ from support.intake import (
 from support.zstd_library import zstd
 
 HONEST = 4
-PAUSE_S = 0.05
+PAUSE_S = 0.25  # the collector works for honest envelopes too, for all of the attacks' time
 MOST_MIB = 192  # that all attacks together may add to the collector's memory
 CEILING_S = 60.0  # a machine that is busy with other tests; what is measured is printed
 MIB = 1_048_576
@@ -159,9 +159,9 @@ async def test_forged_envelopes_are_rejected_at_no_cost(target: Target) -> None:
             assert await said(envelope) == ("REJECTED", reason), name
         large = await refusal(said(envelope_pb2.Envelope(version=1, sealed=bytes(4 * MIB + 1))))
         assert large.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        bomb = intake_pb2.SubmitRequest(envelope=envelope_pb2.Envelope(sealed=bytes(200 * MIB)))
+        bomb = intake_pb2.SubmitRequest(envelope=envelope_pb2.Envelope(sealed=bytes(100 * MIB)))
         squeezed = await refusal(stub.Submit(bomb, timeout=60, compression=grpc.Compression.Gzip))
-        assert squeezed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "200 kB that unpack to 200 MB"
+        assert squeezed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "100 kB that unpack to 100 MB"
         assert await said(caller.envelope(2)) == ("STORED", ""), "and honest ones go on"
     peak = target.mib("VmHWM")
     print(f"\nforged envelopes: RSS at most {before:.0f} MiB before, {peak:.0f} after")

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from itertools import count
@@ -27,6 +27,7 @@ from heliograph_collector.store.backup.restore import restore_backup
 from heliograph_collector.store.backup.save import save_backup
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
+from support.examples import IS_SOAK
 from support.rows import (
     ANNA,
     T0,
@@ -42,7 +43,7 @@ from support.rows import (
 )
 from support.stores import build_store, open_store
 
-BACKUPS = int(os.environ.get("HELIOGRAPH_BACKUPS", "3"))
+BACKUPS = int(os.environ.get("HELIOGRAPH_BACKUPS", "2"))
 
 
 async def save(store: Store | LiveTables, data: Path, saved: Path) -> None:
@@ -178,14 +179,16 @@ async def test_refused_restore_leaves_nothing_behind(saved: Path, is_there_befor
     if is_there_before:
         data.mkdir()
         (data / "collector.yml").write_text("mine")
-    for spoil, says in (
-        (lambda: damage(saved / "store/verdicts.native"), "verdicts.native is damaged"),
+    spoilings: list[tuple[Callable[[], object], str]] = [
         (lambda: drop_last_row(saved), "came out with 1 rows, and 2"),
+        (lambda: damage(saved / "store/verdicts.native"), "verdicts.native is damaged"),
         (lambda: damage(saved / "data/journal.db"), "journal.db is damaged"),
         (lambda: name_outside(saved), "outside of it"),
         (lambda: (saved / MANIFEST).write_text("{"), "damaged manifest"),
         (lambda: (saved / MANIFEST).unlink(), "no whole snapshot"),
-    ):
+    ]
+    # What is found last leaves most behind: where a directory is there before, that alone in CI.
+    for spoil, says in spoilings[: 1 if is_there_before and not IS_SOAK else None]:
         copy = saved.with_name("copy")
         shutil.copytree(saved, copy)
         spoil()

@@ -28,19 +28,22 @@ HOSTILE = (
 )
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-async def test_hostile_text_stays_data(store: Store, text: str) -> None:
-    odd = taken(1, service=text)
-    await store.insert_block(block(1, 1, (odd, (reachable(),)), (taken(2), (reachable(),))))
-    page = await store.measurements(MeasurementFilter(service=text, since_us=T0))
-    assert [t for t, _ in page.items] == [odd]
-    assert [v.service for v in await store.votes(T0, T0 + HOUR, 300, service=text)] == [text]
-    assert await store.votes(T0, T0 + HOUR, 300, country=text, region=text, access=text) == []
-    assert await store.silences(T0, T0 + HOUR, 300, country=text) == []
-    assert await store.measurement(text) is None
-    assert await store.cells(CellFilter(since_us=T0, until_us=T0 + 1, service=text)) == []
-    assert (await store.measurements(MeasurementFilter(state=text))).items == ()
-    assert len((await store.measurements(MeasurementFilter())).items) == 2
+async def test_hostile_text_stays_data(store: Store) -> None:
+    odd = [taken(number, service=text) for number, text in enumerate(HOSTILE)]
+    plain = taken(len(odd))
+    await store.insert_block(block(1, 1, *((one, (reachable(),)) for one in (*odd, plain))))
+    for measurement, text in zip(odd, HOSTILE, strict=True):
+        page = await store.measurements(MeasurementFilter(service=text, since_us=T0))
+        assert [t for t, _ in page.items] == [measurement], text
+        votes = await store.votes(T0, T0 + HOUR, 300, service=text)
+        assert [v.service for v in votes] == [text]
+        assert await store.votes(T0, T0 + HOUR, 300, country=text, region=text, access=text) == []
+        assert await store.silences(T0, T0 + HOUR, 300, country=text) == [], text
+        assert await store.measurement(text) is None, text
+        assert await store.cells(CellFilter(since_us=T0, until_us=T0 + 1, service=text)) == []
+        assert (await store.measurements(MeasurementFilter(state=text))).items == (), text
+        every = await store.measurements(MeasurementFilter())
+        assert len(every.items) == len(HOSTILE) + 1, text
 
 
 async def test_control_characters_in_a_filter_stay_data(store: Store) -> None:

@@ -1,6 +1,6 @@
 """Kills at random moments lose nothing acknowledged and duplicate nothing.
 
-It kills `HELIOGRAPH_KILLS` times, 12 by default.
+It kills `HELIOGRAPH_KILLS` times, 8 by default.
 """
 
 import json
@@ -14,7 +14,7 @@ import pytest
 from support.programs import CLEAN
 
 TESTS = Path(__file__).parents[2]
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "12"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "8"))
 
 
 @pytest.mark.slow

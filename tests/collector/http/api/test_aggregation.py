@@ -14,6 +14,7 @@ from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.aggregation import AXES, GRAINS
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.store import Store
+from support.examples import IS_SOAK
 from support.fake_feed import NOW_US, World
 from support.rows import T0, US, block, blocked, reachable, taken
 from support.site import Serve, raising
@@ -196,10 +197,17 @@ async def test_too_much_is_a_problem_too(serve: Serve) -> None:
 
 
 async def read_all_axes(serve: Serve, judged: Store) -> dict[str, str]:
-    """Every pair of axes at every grain, with its ETag and length."""
+    """Every pair of axes at every grain, with its ETag and length.
+
+    In CI every second pair, among which each axis is, and one of them at every grain.
+    """
+    pairs = list(combinations(AXES, 2))
+    by_grain = pairs[: len(AXES) - 1]  # those with the day
+    if not IS_SOAK:
+        pairs, by_grain = pairs[1::2], [(AXES[0], "probe_asn")]
     questions = [
-        f"axis_x={x}&axis_y={y}&time_grain={grain}" for x, y in combinations(AXES, 2)
-        for grain in (GRAINS if x == AXES[0] else GRAINS[:1])
+        f"axis_x={x}&axis_y={y}&time_grain={grain}" for x, y in pairs
+        for grain in (GRAINS if (x, y) in by_grain else GRAINS[:1])
     ]  # fmt: skip
     questions += [f"axis_x={x}" for x in AXES] + ["", "probe_asn=77", f"input={URL}", "format=CSV"]
     world = World()

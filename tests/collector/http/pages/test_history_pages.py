@@ -81,10 +81,16 @@ async def test_a_service_leads_to_the_operators_that_blocked_it(site: Site) -> N
     assert "AS29355" not in country
 
 
+SUBJECTS = ("/services/telegram", "/countries/KZ", "/countries/KZ/KZ-75", "/networks/AS9198")
+
+
 @pytest.mark.parametrize(
-    "path", ["/services/telegram", "/countries/KZ", "/countries/KZ/KZ-75", "/networks/AS9198"]
+    ("path", "lang"),
+    [
+        *((path, "en") for path in SUBJECTS),
+        *((SUBJECTS[1], lang) for lang in LANGS if lang != "en"),
+    ],
 )
-@pytest.mark.parametrize("lang", LANGS)
 async def test_without_present_data_a_page_leads_to_the_last_past_ones(
     serve: Serve, tmp_path: Path, path: str, lang: str
 ) -> None:

@@ -246,22 +246,24 @@ async def test_old_session_is_ended_with_advice_and_without_loss(
         assert await session.server.rows(RowKind.LOST, RowKind.GOODBYE) == []
 
 
-@pytest.mark.long
-async def test_sessions_may_be_more_than_concurrent_calls(tmp_path: Path) -> None:
-    """The bound of 200 is on work: sessions only wait."""
+async def test_sessions_may_be_more_than_concurrent_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound on calls, of 200 where no test lowers it, is on work: sessions only wait."""
+    monkeypatch.setattr(rate_limits, "MAX_UNARY_RPCS", 40)
     async with ingest_server(tmp_path, heartbeat_s=300) as server, AsyncExitStack() as stack:
         caller, calls = await enrolled(server), []
-        callers = [Caller(server.keyring) for _ in range(240)]
-        token = server.invite(uses=240)
-        stubs = [await stack.enter_async_context(channel(server)) for _ in range(30)]
+        callers = [Caller(server.keyring) for _ in range(48)]
+        token = server.invite(uses=48)
+        stubs = [await stack.enter_async_context(channel(server)) for _ in range(6)]
         for number, one in enumerate(callers):
-            await stubs[number % 30].Enrol(one.enrol_request(token), timeout=60)
-            calls.append(await greeted(stubs[number % 30], one))
+            await stubs[number % 6].Enrol(one.enrol_request(token), timeout=60)
+            calls.append(await greeted(stubs[number % 6], one))
         for call in calls:
             await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
         for call in calls:
             assert (await hear(call)).clock.received_us > 0
-        assert server.count("heliograph_sessions") == 240
+        assert server.count("heliograph_sessions") == 48
         sealed = caller.seal(caller.batch(1))
         assert (await server.intake.receiver.accept(sealed, "192.0.2.1")).status == pb.STATUS_STORED
         for call in calls:
