@@ -207,7 +207,7 @@ def test_what_is_wrong_with_the_configuration_is_told(
     assert says in capsys.readouterr().err
 
 
-# Whichever signal it is sets one event; `control/test_in_serve.py` stops by SIGTERM.
+# Whichever signal it is sets one event; `ingest/test_entrances_in_serve.py` stops by SIGTERM.
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=only_in_soak)]
 )

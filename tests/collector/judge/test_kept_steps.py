@@ -15,6 +15,7 @@ from heliograph_collector.model.records import (
     Verdict,
 )
 from heliograph_collector.store.journal.decode import read_rows
+from support.examples import IS_SOAK
 from support.rows import NAMES
 from support.unit_load import build_fleet, build_row, build_workload, list_batches
 
@@ -41,9 +42,9 @@ def assess(
 def test_steps_of_controls_that_stay_grouped_change_no_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Twenty minutes of the default plan by some agents and a control, with a block."""
+    """Minutes of the default plan by some agents and a control, with a block."""
     services = load_shipped_services().services
-    measured = list_batches(build_workload(), build_fleet(9), BEGUN_S, 160)
+    measured = list_batches(build_workload(), build_fleet(9), BEGUN_S, 160 if IS_SOAK else 96)
     records = read_rows([build_row(batch, actor) for actor, batch in measured], NAMES).records
     anew = list(assess(Assessor(judge_anew, services), records))
     assert {verdict.state for _, verdicts in anew for verdict in verdicts} >= {"blocked"}

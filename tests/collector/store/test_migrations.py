@@ -8,6 +8,7 @@ from heliograph_collector.store import migrations
 from heliograph_collector.store.migrations import LOCAL_SUBSTITUTIONS, SchemaError, apply_migrations
 from heliograph_collector.store.store import Store
 from support.crowds import keep
+from support.examples import only_in_soak
 from support.rows import blocked, observations, taken
 from support.stores import open_store
 
@@ -61,7 +62,12 @@ async def test_refused_store_is_released(store: Store, tmp_path: Path) -> None:
         await again.close()
 
 
-@pytest.mark.parametrize("done", [(), ("TRUNCATE",), ("TRUNCATE", "DROP")], ids=len)
+@pytest.mark.parametrize(
+    "done",
+    # A table without rows is still there: what drops it with rows drops it then too.
+    [(), pytest.param(("TRUNCATE",), marks=only_in_soak), ("TRUNCATE", "DROP")],
+    ids=len,
+)
 async def test_store_with_a_row_for_each_step_keeps_all_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: tuple[str, ...]
 ) -> None:

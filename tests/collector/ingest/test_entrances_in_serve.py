@@ -1,7 +1,9 @@
-"""`serve` with an entrance for envelopes: agents learn it; a taken port is named."""
+"""`serve` with an echo and an entrance for envelopes, which agents learn of."""
 
+import http.client
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from heliograph_collector.cli import main
 from heliograph_collector.config.settings import Config
 from support import serve_process
 from support.ports import HOST, free_port
+from support.serve_process import Served
+from support.waiting import until_now
 
 
 def read_entrances(data: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -21,17 +25,32 @@ def read_entrances(data: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[
     return list(json.loads(capsys.readouterr().out).get("entrances", []))
 
 
+def check_echo(served: Served) -> None:
+    connection = http.client.HTTPConnection(str(served.places["echo"]), timeout=60)
+    with closing(connection):
+        connection.request("GET", "/", headers={"X-oDD": "1"})
+        told = json.loads(connection.getresponse().read())
+    assert ["X-oDD", "1"] in told["headers"]
+    # The store opens after the ports do; the echo adds no problem.
+    until_now(lambda: json.loads(served.get("/readyz")[1])["problems"] == [])
+    assert HOST not in served.log.read_text().partition("Echo:")[2].partition("\n")[2]
+
+
 @pytest.mark.slow
-def test_the_plan_names_both_doors_once_there_are_two(
+def test_echo_answers_and_the_plan_names_both_doors_once_there_are_two(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, plan = tmp_path / "data", tmp_path / "plan.yml"
-    with serve_process.served(data, "--post", f"{HOST}:0") as served:
+    config = f"{serve_process.ONE_PROCESS}echo:\n  listen: {HOST}:{free_port()}\n"
+    with serve_process.served(data, "--post", f"{HOST}:0", config=config) as served:
+        served.wait_for("echo")
         served.wait_for("http")
+        check_echo(served)
         stream, post = read_entrances(data, capsys)
         assert f"{stream['host']}:{stream['port']}" == served.places["grpc"]
         assert f"{post['host']}:{post['port']}" == served.places["post"]
         assert (stream["carrier"], post["carrier"]) == ("stream", "post")
+        assert served.stop() == 0
     plan.write_text("tasks: [{experiment: tcp, target: 'a.example:1', interval_s: 60}]\n")
     assert main(["plan", "set", str(plan), "--data", str(data)]) == 0
     assert read_entrances(data, capsys) == [stream, post], "another plan, the same entrances"
