@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph import codec, plan
@@ -17,6 +17,7 @@ from heliograph import observation as o
 from heliograph.failure import Operation
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1 import plan_pb2
+from support.examples import limit_examples
 
 text = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=40)
 word = st.text(alphabet=string.ascii_lowercase, max_size=8)
@@ -128,6 +129,7 @@ SHARED = (
 )
 
 
+@settings(max_examples=limit_examples(320))
 @given(measurements, st.lists(measurements, min_size=1, max_size=3))
 def test_round_survives_the_wire_and_says_once_what_its_parts_share(
     head: o.Measurement, checks: list[o.Measurement]

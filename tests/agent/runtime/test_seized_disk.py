@@ -20,7 +20,7 @@ from support import local_targets
 from support.programs import CLEAN, agent, ask
 from support.scripted_intake import Collector, intake, plan_of
 
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "3"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "2"))
 DEADLINE_S = 240.0  # of a busy machine
 SERVICE = "telegram"
 # The signed plan says what may be tested, and config.yml is the volunteer's.

@@ -88,7 +88,7 @@ def test_unhindered_task_keeps_interval() -> None:
 @pytest.mark.long
 def test_starts_follow_no_grid() -> None:
     """Starts follow no grid, so that an observer cannot recognize an agent by time."""
-    simulation = Simulation(plan_of(every(600, "h.example.test:443"))).run(30 * DAY)
+    simulation = Simulation(plan_of(every(600, "h.example.test:443"))).run(10 * DAY)
     times = simulation.starts["h.example.test:443"]
     gaps = {after - before for before, after in itertools.pairwise(times)}
     assert len(gaps) > 0.9 * len(times)

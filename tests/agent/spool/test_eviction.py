@@ -15,6 +15,7 @@ from heliograph.failure import Failure
 from heliograph.observation import Measurement
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolFullError
 from heliograph_agent.spool.eviction import choose_evicted
+from support.examples import only_in_soak
 from support.results import append, deliver_all, measurement, open_spool
 from support.steps import make_step
 
@@ -49,7 +50,7 @@ async def read_remaining(spool: Spool) -> dict[int, str]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("every", [1, 5, 10_000])
+@pytest.mark.parametrize("every", [1, pytest.param(5, marks=only_in_soak), 10_000])
 async def test_eviction_thins_routine_in_the_middle(
     spool: Spool, tmp_path: Path, every: int
 ) -> None:
