@@ -24,6 +24,7 @@ from functools import lru_cache
 from heliograph.units import DAY_US
 
 _DAY_CHARS = 5
+NAME_HEAD = _DAY_CHARS + 1  # characters of a name, which its day is read from
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class LineKey:
 
 def read_day(name: str) -> str:
     """Return the day of a name as text, "" for a name without one."""
-    return name[:_DAY_CHARS] if name[_DAY_CHARS : _DAY_CHARS + 1] == "." else ""
+    return name[:_DAY_CHARS] if name[_DAY_CHARS:NAME_HEAD] == "." else ""
 
 
 @lru_cache(4_096)  # names; the results of a control's line have one a day

@@ -171,10 +171,11 @@ class CountryService:
         if lasting and sum_votes(count_votes(list_hits(votes))).votes >= limits.few:
             lasting = []
         first = [o for o in new if o not in lasting]
-        self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
+        if not self.evidence.add_calm_bin(first):
+            self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
         self.evidence.add_repeats(self._count_cells([*repeated, *lasting]), usual, limits)
         self.evidence.count_tests(self._count_cells(lasting))
-        self.record_tests(votes, new_voters)
+        self.flapping.record_tests(new)
 
     def record_tests(self, votes: Sequence[ServiceVote], new_voters: NewVoters) -> None:
         """Record how often vantages fail, with which other services are compared."""
@@ -223,8 +224,7 @@ class CountryService:
 
     def _forget_evidence(self, ended: BlockingEpisode) -> None:
         """Forget the evidence of a block that ended: the next one there needs its own."""
-        sums = self.evidence.sums
-        sums.update(dict.fromkeys(filter(ended.includes, sums), 0.0))
+        self.evidence.forget(ended.includes)
         names = [n for n, vote in self.known.newest.items() if ended.holds(vote.witness.place)]
         self.flapping.drop_steady(names)
         self.recent_cells = [

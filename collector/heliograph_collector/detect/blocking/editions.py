@@ -24,9 +24,8 @@ from heliograph_collector.detect.stats.stratified_test import compute_split_chan
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
-    count_votes,
+    count_total,
     is_established,
-    sum_votes,
 )
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
@@ -350,4 +349,4 @@ class EditionDoubts:
 
 
 def _count(hits: Iterable[tuple[VantageRef, bool]]) -> VoteCount:
-    return sum_votes(count_votes(hits))
+    return count_total(hits)

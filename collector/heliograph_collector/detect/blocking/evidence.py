@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from heliograph_collector.detect.stats.alarm_budget import alarm_threshold
 from heliograph_collector.detect.stats.tails import log_beta_binomial, upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
@@ -151,6 +151,20 @@ class CellEvidence:
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
                 self._count_tests(scope, vote_count)
 
+    def add_calm_bin(self, votes: Sequence[ServiceVote]) -> bool:
+        """Add the votes of a bin if none fails and all sums are 0; return whether it did.
+
+        Then no sum changes, so that the votes of no cell need a count. This is most bins.
+        """
+        if any(self.sums.values()) or any(o.standing in FAILING_VALUES for o in votes):
+            return False
+        locations = dict.fromkeys(o.witness.place for o in votes)
+        tested = [scope for location in locations for scope in scopes_of(location)]
+        self.sums |= dict.fromkeys(tested, 0.0)
+        for scope in self.tested.keys() & tested:
+            del self.tested[scope]
+        return True
+
     def _count_tests(self, scope: Scope, vote_count: VoteCount) -> None:
         tested = self.tested.setdefault(scope, VoteCount())
         left = 0.5 ** (vote_count.votes / _RECENT_TESTS)
@@ -189,12 +203,18 @@ class CellEvidence:
         """
         national = alarm_threshold(1, limits.reach_alarms_per_year, limits.bin_s)
         other = self.count_needed_nats(limits)
+        least = min(national, other)
         return frozenset(
             scope
             for scope, total in self.sums.items()
-            if total >= (national if scope.is_national else other)
+            if total >= least
+            and total >= (national if scope.is_national else other)
             and self.tested[scope].share >= limits.confirm_share
         )
+
+    def forget(self, has_ended: Callable[[Scope], bool]) -> None:
+        """Forget the evidence of these cells."""
+        self.sums.update(dict.fromkeys(filter(has_ended, self.sums), 0.0))
 
     def clear(self) -> None:
         self.sums.clear()

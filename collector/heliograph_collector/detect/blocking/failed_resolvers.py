@@ -16,7 +16,7 @@ from typing import TypeAlias
 from heliograph.plan import ANCHORS
 from heliograph_collector.detect.blocking.other_services import ANSWERED, CountryTests
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import count_total, is_established
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
@@ -94,5 +94,5 @@ def _works_elsewhere(
         for o in tests
         if number != asn and o.at_us >= since_us
     )
-    count = sum_votes(count_votes(hits))
+    count = count_total(hits)
     return count.votes >= limits.witnesses and count.share <= limits.clear_share

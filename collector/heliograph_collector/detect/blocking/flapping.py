@@ -18,7 +18,7 @@ from heliograph.units import MINUTE_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import count_total, count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import (
@@ -180,7 +180,7 @@ class FlappingVantages:
         so few fail at present as what fails a share of the time hardly ever does.
         """
         inside = [vote for vote in votes if episode.holds(vote.witness.place)]
-        count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
+        count = count_total(self._list_hits(inside, now_us, limits))
         is_partial = episode.kind is IncidentKind.PARTIAL
         share = limits.clear_share if is_partial else limits.confirm_share
         if is_partial and self._do_some_fail_always(inside, limits):
@@ -245,6 +245,8 @@ class FlappingVantages:
             blocks: The confirmed blocks, which alone make no partial of a wider cell.
             nats: The evidence against chance that an alarm needs.
         """
+        if not any(recent.is_flapping for recent in self.tests.values()):
+            return {}  # as in nearly all bins
         hits = self._list_hits(votes, now_us, limits)
         if sum(is_flapping for _, is_flapping in hits) < limits.witnesses:
             return {}
@@ -325,7 +327,7 @@ class FlappingVantages:
         if not is_shared:
             return False
         inside = [vote for vote in votes if episode.holds(vote.witness.place)]
-        count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
+        count = count_total(self._list_hits(inside, now_us, limits))
         return count.votes >= limits.witnesses and count.share >= limits.clear_share
 
     def _list_hits(

@@ -19,6 +19,7 @@ from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
+    count_total,
     count_votes,
     is_established,
     sum_votes,
@@ -85,7 +86,7 @@ class KnownVotes:
             for o in inside
             if o.standing in FAILING_VALUES or o.at_us >= since_us
         ]
-        return sum_votes(count_votes(hits)).share >= limits.confirm_share
+        return count_total(hits).share >= limits.confirm_share
 
     def ask_once(
         self, first_bad: Mapping[str, ServiceVote], now_us: int, limits: Thresholds
@@ -107,13 +108,13 @@ class KnownVotes:
             and scope.includes(o.witness.place)
             and is_established(o.witness, now_us, limits)
         )
-        return sum_votes(count_votes(hits)).share > _DOWN_SHARE
+        return count_total(hits).share > _DOWN_SHARE
 
     def count_share(self, cells: Iterable[AffectedCell], now_us: int, limits: Thresholds) -> float:
         """Return the failing share of the cells' vantages, by the newest vote of each."""
         votes = {o.witness.nym: o for c in cells for o in self._select(c.scope, now_us, limits)}
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes.values())
-        return sum_votes(count_votes(hits)).share
+        return count_total(hits).share
 
     def select_failing(
         self,

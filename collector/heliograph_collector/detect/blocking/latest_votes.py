@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from heliograph_collector.detect.stats.voting import select_voters
+from heliograph_collector.detect.stats.voting import are_established, select_voters
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     LIGHT_SOURCE,
@@ -105,6 +105,8 @@ def select_votes(
     votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
 ) -> list[ServiceVote]:
     """Select the votes that count; a young one only if no established one contradicts."""
+    if are_established((o.witness for o in votes), now_us, limits):
+        return [*votes]
     hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
     pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
     return [o for o in votes if o.witness.nym in pseudonyms]

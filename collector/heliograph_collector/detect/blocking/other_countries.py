@@ -10,9 +10,9 @@ from heliograph_collector.detect.blocking.flapping import MIN_EXCESS
 from heliograph_collector.detect.stats.localization import count_by_cell
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
+    count_total,
     count_votes,
     is_established,
-    sum_votes,
 )
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import (
@@ -65,7 +65,7 @@ class OtherCountries:
         whole = sum(self._fails_in_a_cell(episode, country) for country in hits)
         if whole >= max(limits.elsewhere, limits.elsewhere_share * len(hits)):
             return True
-        counts = [sum_votes(count_votes(country)) for country in hits]
+        counts = [count_total(country) for country in hits]
         known = [count for count in counts if count.votes >= limits.witnesses]
         partly = [c for c in known if c.hits >= _MIN_VOTES and c.share >= _LEAST_SHARE]
         return len(partly) >= max(_MIN_COUNTRIES, _MOST_COUNTRIES * len(known))
@@ -82,7 +82,7 @@ class OtherCountries:
                 if o.standing is not VoteValue.DOWN
                 and is_established(o.witness, self.now_us, limits)
             )
-            count = sum_votes(count_votes(hits))
+            count = count_total(hits)
             if name != self.home and count.votes >= limits.witnesses:
                 shares.append(count.share)
         failing = [share for share in shares if share >= limits.confirm_share]
@@ -106,7 +106,7 @@ class OtherCountries:
             for vote in country.votes
             if name != self.home and is_established(vote.witness, self.now_us, self.limits)
         )
-        least = sum_votes(count_votes(hits)).share + MIN_EXCESS
+        least = count_total(hits).share + MIN_EXCESS
         return {cell: share for cell, share in cells.items() if share >= least}
 
     def _list_alike(

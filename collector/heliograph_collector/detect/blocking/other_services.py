@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import median_low
+from typing import NamedTuple
 
 from heliograph_collector.detect.blocking.flapping import FlappingVantages
 from heliograph_collector.detect.stats.voting import is_established
@@ -54,6 +55,13 @@ ANSWERED = frozenset(
 TestsByPlace = Mapping[VantageLocation, Sequence[tuple[int, bool]]]  # (time, whether it failed)
 
 
+class FailedTests(NamedTuple):
+    """The tests of a service in a cell."""
+
+    total: int
+    rate: float  # of failures since the likeliest change; 0.0 for fewer than `_MIN_TESTS`
+
+
 @dataclass(frozen=True, slots=True)
 class CountryTests:
     """The fresh votes of one country on all services, in one bin."""
@@ -66,7 +74,8 @@ class CountryTests:
     _failing: set[str] = field(default_factory=set)
     _shares: dict[Scope, dict[str, float]] = field(default_factory=dict)
     _places: dict[str, TestsByPlace] = field(default_factory=dict)
-    _cells: dict[tuple[Scope, Scope | None], dict[str, list[bool]]] = field(default_factory=dict)
+    _locations: set[VantageLocation] = field(default_factory=set)
+    _cells: dict[tuple[Scope, Scope | None], dict[str, FailedTests]] = field(default_factory=dict)
 
     def list_failing(self) -> AbstractSet[str]:
         """List the services of which a test failed."""
@@ -78,13 +87,13 @@ class CountryTests:
             )
         return self._failing
 
-    def list_tests(self, scope: Scope, without: Scope | None = None) -> Mapping[str, list[bool]]:
-        """Return by service whether the tests in a cell failed, in order of time."""
+    def count_tests(self, scope: Scope, without: Scope | None = None) -> Mapping[str, FailedTests]:
+        """Return by service how many tests there are in a cell, and their failing rate."""
         tests = self._cells.get((scope, without))
         if tests is None:
+            inside = self._list_inside(scope, without)
             tests = self._cells[scope, without] = {
-                service: self._list_failed(service, scope, without)
-                for service in self.votes_by_service
+                service: self._count_failed(service, inside) for service in self.votes_by_service
             }
         return tests
 
@@ -93,25 +102,38 @@ class CountryTests:
         if scope in self._shares:
             return self._shares[scope]
         shares = self._shares[scope] = {}
+        locations = self._list_inside(scope, None)
         for service, votes in self.votes_by_service.items():
-            inside = [o for o in votes if scope.includes(o.witness.place) and self._counts(o)]
+            inside = [o for o in votes if o.witness.place in locations and self._counts(o)]
             flapping = self.flapping_by_service.get(service)
             if len(inside) >= _MIN_TESTS and flapping is not None:
                 shares[service] = flapping.mean_share(inside)
         return shares
 
-    def _list_failed(self, service: str, scope: Scope, without: Scope | None) -> list[bool]:
+    def _list_inside(self, scope: Scope, without: Scope | None) -> AbstractSet[VantageLocation]:
+        """List the locations of all votes that are in a cell, and not in another."""
+        if not self._locations:
+            for votes in self.votes_by_service.values():
+                self._locations.update(vote.witness.place for vote in votes)
+        return {
+            location
+            for location in self._locations
+            if scope.includes(location) and (without is None or not without.includes(location))
+        }
+
+    def _count_failed(self, service: str, locations: AbstractSet[VantageLocation]) -> FailedTests:
         if service not in self._places:
             self._places[service] = self._group_by_place(self.votes_by_service[service])
         inside = [
             test
             for place, tests in self._places[service].items()
-            if scope.includes(place) and (without is None or not without.includes(place))
+            if place in locations
             for test in tests
         ]
         if any(has_failed for _, has_failed in inside):
             inside.sort()  # without a failure the order does not matter
-        return [has_failed for _, has_failed in inside]
+        failed = [has_failed for _, has_failed in inside]
+        return FailedTests(len(failed), _find_rate(failed) if len(failed) >= _MIN_TESTS else 0.0)
 
     def _group_by_place(self, votes: Sequence[ServiceVote]) -> TestsByPlace:
         tests: defaultdict[VantageLocation, list[tuple[int, bool]]] = defaultdict(list)
@@ -176,11 +198,11 @@ class OtherServices:
 
     def _find_typical_rate(self, scope: Scope, without: Scope | None, rank: float) -> float:
         """Return the rate of the other service of this rank, in ascending order."""
-        tests = self.tests.list_tests(scope, without)
-        others = [failed for service, failed in tests.items() if service != self.service]
-        if sum(map(len, others)) < _MIN_VOTES:
+        tests = self.tests.count_tests(scope, without)
+        others = [own for service, own in tests.items() if service != self.service]
+        if sum(own.total for own in others) < _MIN_VOTES:
             return 0.0
-        rates = [_find_rate(failed) for failed in others if len(failed) >= _MIN_TESTS]
+        rates = [own.rate for own in others if own.total >= _MIN_TESTS]
         chance = sorted(rate for rate in rates if rate < _ALWAYS)
         return chance[int(rank * (len(chance) - 1))] if chance else 0.0
 

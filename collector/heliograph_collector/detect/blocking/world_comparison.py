@@ -13,6 +13,7 @@ time blocks of many countries are withdrawn as one fault (`other_countries.py`).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from statistics import median_low
 
 from heliograph.units import SECOND_US
@@ -21,13 +22,14 @@ from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
-    count_votes,
+    count_total,
     is_established,
     sum_votes,
 )
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
+_first_us = attrgetter("witness.first_us")
 VotesByCountry = Mapping[str, Sequence[ServiceVote]]
 
 
@@ -99,7 +101,7 @@ class WorldComparison:
 
     def _count(self, votes: VotesByCountry) -> WorldCounts:
         every = {name: _count_hits(v) for name, v in votes.items()}
-        settled = {name for name, v in votes.items() if all(map(self._is_established, v))}
+        settled = {name for name, v in votes.items() if self._are_established(v)}
         established = {
             name: every[name] if name in settled else _count_hits(filter(self._is_established, v))
             for name, v in votes.items()
@@ -122,17 +124,16 @@ class WorldComparison:
         votes = self.votes.get(country, ())
         return [v for v in votes if not any(b.holds(v.witness.place) for b in blocks)]
 
+    def _are_established(self, votes: Sequence[ServiceVote]) -> bool:
+        return not votes or self._is_established(max(votes, key=_first_us))
+
     def _is_established(self, vote: ServiceVote) -> bool:
         return is_established(vote.witness, self.now_us, self.limits)
 
 
 def _count_hits(votes: Iterable[ServiceVote]) -> VoteCount:
-    return sum_votes(count_votes(map(_vote_hit, votes)))
+    return count_total((v.witness, v.standing is not VoteValue.GOOD) for v in votes)
 
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
     return sum_votes(counts).without(counts.get(country, VoteCount()))
-
-
-def _vote_hit(vote: ServiceVote) -> tuple[VantageRef, bool]:
-    return vote.witness, vote.standing is not VoteValue.GOOD

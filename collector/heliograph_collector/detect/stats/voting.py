@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US
-from heliograph_collector.model.line_names import read_day
+from heliograph_collector.model.line_names import NAME_HEAD, read_day
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
@@ -18,6 +18,8 @@ NAT_ACCESSES = ("mobile", "fixed")
 _NAT_LINES = 5  # fewer may be an office with branches; assumed
 _NAT_OUTSIDE = 2  # of them, outside the region of most; assumed
 
+_VotesByGroup = dict[tuple[str, VantageLocation], list[int]]  # [vantages, hits]
+_LocationsByLine = defaultdict[tuple[str, str], int]  # by prefix and country
 Group = tuple[str, int]  # a region, and the vantages of one prefix in a place there
 
 
@@ -66,9 +68,29 @@ def count_votes(
         is_lower_bound: Votes of an AS whose names are of several days may be of the same lines.
             Together they weigh as much as those of the day that has most, unless this is False.
     """
+    groups, spans = _group_votes(votes)
+    return _weigh_groups(groups, spans, nat_votes, is_lower_bound=is_lower_bound)
+
+
+def count_total(votes: Iterable[tuple[VantageRef, bool]]) -> VoteCount:
+    """Return the sum of `count_votes` over all locations.
+
+    Where each line is in one location, as nearly always, no location needs a count of its own.
+    """
+    groups, spans = _group_votes(votes)
+    if len(spans) < len(groups) or _have_several_days(spans):
+        return sum_votes(_weigh_groups(groups, spans))
+    hits = sum(2 * hits > group_size for group_size, hits in groups.values())
+    return VoteCount(float(len(groups)), float(hits), float(len(groups)))
+
+
+def _group_votes(
+    votes: Iterable[tuple[VantageRef, bool]],
+) -> tuple[_VotesByGroup, _LocationsByLine]:
+    """Group votes by prefix and location, and count the locations of each prefix."""
     # No object per group, because detectors spend most time here and in `scopes_of`.
-    groups: dict[tuple[str, VantageLocation], list[int]] = {}  # [vantages, hits]
-    spans: defaultdict[tuple[str, str], int] = defaultdict(int)
+    groups: _VotesByGroup = {}
+    spans: _LocationsByLine = defaultdict(int)
     for vantage, hit in votes:
         key = vantage.prefix, vantage.place
         group = groups.get(key)
@@ -78,15 +100,28 @@ def count_votes(
         else:
             group[0] += 1
             group[1] += hit
+    return groups, spans
+
+
+def _weigh_groups(
+    groups: _VotesByGroup,
+    spans: _LocationsByLine,
+    nat_votes: int = 1,
+    *,
+    is_lower_bound: bool = True,
+) -> VotesByPlace:
+    """Count the votes of these groups in each location, as `count_votes` says."""
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
     nats = _find_nats(groups, spans) if nat_votes > 1 else {}
-    has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
-    day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
+    day_weights = _weigh_days(groups) if is_lower_bound and _have_several_days(spans) else {}
+    is_divided = len(spans) < len(groups)
     for (prefix, location), (group_size, hits) in groups.items():
-        line = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
+        line = day_weights.get(location.asn, 1.0) if day_weights else 1.0
+        if is_divided:
+            line /= spans[prefix, location.country]
         vote_count = votes_by_place[location]
         vote_count.lines += line
-        nat = nats.get((prefix, location.country, location.access))
+        nat = nats.get((prefix, location.country, location.access)) if nats else None
         if nat is not None:
             weight = line * weigh_nat(group_size, nat, nat_votes)
             vote_count.votes += weight
@@ -95,6 +130,12 @@ def count_votes(
             vote_count.votes += line
             vote_count.hits += line * (2 * hits > group_size)
     return dict(votes_by_place)
+
+
+def _have_several_days(lines: Iterable[tuple[str, str]]) -> bool:
+    """Return whether the names of these lines are of several days."""
+    heads = {prefix[:NAME_HEAD] for prefix, _ in lines if prefix}  # of one day there is one
+    return len(heads) > 1 and len(set(map(read_day, heads))) > 1
 
 
 def _find_nats(
@@ -171,8 +212,7 @@ def select_voters(
     A young vantage counts where no established one of the same place and access contradicts.
     """
     votes = list(votes)
-    established_us = at_us - round(limits.established_days * DAY_US)
-    if all(voter.first_us <= established_us for voter, _ in votes):
+    if are_established((voter for voter, _ in votes), at_us, limits):
         return votes  # as nearly always, and this is called often
     ages = [(voter, hit, find_seniority(voter.first_us, at_us, limits)) for voter, hit in votes]
     stated = {(voter.place, hit) for voter, hit, age in ages if age is Seniority.ESTABLISHED}
@@ -181,6 +221,12 @@ def select_voters(
         for voter, hit, age in ages
         if age is Seniority.ESTABLISHED or (age.has_vote and (voter.place, not hit) not in stated)
     ]
+
+
+def are_established(voters: Iterable[VantageRef], at_us: int, limits: Thresholds) -> bool:
+    """Return whether all of these are established, to the microsecond."""
+    latest_us = max((voter.first_us for voter in voters), default=0)
+    return latest_us <= at_us - round(limits.established_days * DAY_US)
 
 
 def is_established(voter: VantageRef, at_us: int, limits: Thresholds) -> bool:
