@@ -292,5 +292,7 @@ def _list_rerouted(testimony: Sequence[Testimony], limits: Thresholds, least: in
     return told if is_many else [False] * len(testimony)
 
 
-def _count(testimony: Iterable[Testimony], told: Iterable[bool], *, nat_votes: int = 1) -> float:
+def _count(testimony: Iterable[Testimony], told: Sequence[bool], *, nat_votes: int = 1) -> float:
+    if not any(told):
+        return 0.0  # as of most kinds of testimony, and the vantages are many
     return count_hits((each.vantage for each in testimony), told, nat_votes=nat_votes).hits

@@ -227,6 +227,8 @@ def _count_covered(
     vantages: Iterable[VantagePresence], earlier: Sequence[PhaseChange], limits: Thresholds
 ) -> float:
     """Count the votes that openings reported as back, by each cell's reported share."""
+    if not earlier:
+        return 0.0
     votes = count_votes([(s.witness, True) for s in vantages], limits.nat_votes)
     cells = [part for turn in earlier for part in turn.parts]
     return sum(
