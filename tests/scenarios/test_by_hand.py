@@ -8,6 +8,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,20 +16,13 @@ import pytest
 
 from heliograph import bundle
 from heliograph.v1 import envelope_pb2
-from support import local_targets, serve_process
-from support.ports import HOST, free_port
+from heliograph_agent.runtime.volatile_file import VolatileFile
+from heliograph_agent.state import State
+from support import loopback_plan, serve_process
 from support.programs import agent, ask, collector
-from support.waiting import until_now
 from support.zstd_library import zstd
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("by hand")]
-PLAN = f"""
-heartbeat_s: 5
-limits: {{target_pause_s: 1}}
-tasks:
-  - {{experiment: tcp, target: "{HOST}:%d", interval_s: 10}}
-  - {{experiment: tcp, target: "{HOST}:%d", interval_s: 10}}
-"""
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("joined")]
 
 
 class Hands:
@@ -37,17 +31,6 @@ class Hands:
     def __init__(self, folder: Path) -> None:
         self.data, self.state = folder / "data", folder / "agent"
         self.stick, self.back = folder / "results.bundle", folder / "results.bundle.receipts"
-
-    def meet(self, folder: Path) -> None:
-        """Join the agent; after this the two never meet."""
-        plan = folder / "plan.yml"
-        plan.write_text(PLAN % (free_port(), free_port()))
-        ask(collector("plan", "set", "--data", self.data, plan))
-        with serve_process.served(self.data) as served:
-            invite = ask(collector("invite", "--data", self.data)).strip()
-            ask(agent("join", invite, "--yes", "--state", local_targets.allow(self.state)))
-            until_now(lambda: "http" in served.places)
-        self.measure()
 
     def measure(self) -> None:
         ask(agent("run", "--once", "--state", self.state))
@@ -79,16 +62,20 @@ def failing(command: list[str]) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(joined: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Make a folder with a joined agent that has measured; each test has a copy."""
-    folder = tmp_path_factory.mktemp("joined")
-    Hands(folder).meet(folder)
-    return folder
+    folder = shutil.copytree(joined, tmp_path_factory.mktemp("measured") / "hands")
+    made = Hands(folder)
+    made.measure()
+    yield folder
+    known = State(made.state).collector()
+    assert known is not None
+    VolatileFile(known.agent).remove()  # the one part that all copies share
 
 
 @pytest.fixture
-def hands(joined: Path, tmp_path: Path) -> Hands:
-    return Hands(shutil.copytree(joined, tmp_path / "hands"))
+def hands(measured: Path, tmp_path: Path) -> Hands:
+    return Hands(shutil.copytree(measured, tmp_path / "hands"))
 
 
 def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(hands: Hands) -> None:
@@ -100,7 +87,8 @@ def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(hands: Hands)
     waiting = hands.queued()
     assert waiting >= 2, "nothing is removed before a receipt"
 
-    with serve_process.served(hands.data) as served:
+    config = loopback_plan.build_config(hands.data.parent)
+    with serve_process.served(hands.data, config=config) as served:
         served.wait_for("http")
         told = hands.take()
     assert told["stored"]

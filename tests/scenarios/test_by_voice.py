@@ -23,11 +23,10 @@ from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import State
 from heliograph_collector import cli
 from heliograph_collector.fleet import Fleet, VoiceCodeStore
-from support import local_targets, loopback_plan, serve_process
-from support.ports import free_port
+from support import loopback_plan, serve_process
 from support.programs import agent, ask, collector
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("voice")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("joined")]
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,7 @@ class Line:
 
     @property
     def config(self) -> str:
-        """Return a configuration with loopback services, or the plan gets shipped ones."""
-        services = self.data.with_name("services.yml")
-        return f"{serve_process.NO_CONTROL}plan: {{services_file: {services}}}\n"
+        return loopback_plan.build_config(self.data.parent)
 
     def code(self, *more: str) -> str:
         return ask(agent("code", *more, "--state", self.state))
@@ -81,19 +78,6 @@ class Line:
         with closing(sqlite3.connect(self.data / "journal.db")) as db:
             found = db.execute("SELECT count(*) FROM log WHERE carrier = 'code'").fetchone()
         return int(found[0])
-
-
-@pytest.fixture(scope="module")
-def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with an agent that has joined; each test has a copy."""
-    folder = tmp_path_factory.mktemp("joined")
-    loopback_plan.prepare(folder, free_port())  # no server listens there
-    made = Line(folder / "data", folder / "agent")
-    with serve_process.served(made.data, config=made.config) as served:
-        served.wait_for("http")
-        invite = ask(collector("invite", *made.at)).strip()
-        ask(agent("join", invite, "--yes", "--state", local_targets.allow(made.state)))
-    return folder
 
 
 @pytest.fixture

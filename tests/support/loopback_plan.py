@@ -9,6 +9,7 @@ from heliograph.services import load_services
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from support.ports import HOST
+from support.serve_process import ONE_PROCESS
 
 
 def prepare(folder: Path, port: int, *, is_one_process: bool = True) -> Path:
@@ -37,3 +38,8 @@ def prepare(folder: Path, port: int, *, is_one_process: bool = True) -> Path:
     issue_plan(fleet, open_keyring(data, []).signing, plan, SystemClock().wall_us() // 1_000_000)
     fleet.close()
     return config
+
+
+def build_config(folder: Path) -> str:
+    """Return a configuration with these services, or the plan gets shipped ones."""
+    return f"{ONE_PROCESS}plan: {{services_file: {folder / 'services.yml'}}}\n"
