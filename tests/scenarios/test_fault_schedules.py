@@ -17,7 +17,7 @@ from support.quick_disk import quick_folder
 from support.small_disk import UNSHARED, can_unshare
 from support.waiting import until_now
 
-SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "30"))
+SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "16"))
 MANY = 200  # assumed: by then some life fills its disk before it is killed
 SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 

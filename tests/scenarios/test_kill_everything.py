@@ -22,7 +22,7 @@ import pytest
 from support.programs import age_agents, eventually, kill, started
 from support.volunteer_world import World, listening_targets
 
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "6"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "4"))
 
 
 @pytest.fixture

@@ -32,6 +32,11 @@ def limit_examples(count: int) -> int:
     return -(-count // (32 if IS_QUICK else 8))
 
 
+def keep_part(listed: Sequence[_T], every: int = 2) -> Sequence[_T]:
+    """Return one of `every`, or in `make soak` all: neighbors of the list show alike."""
+    return listed if IS_SOAK else listed[::every]
+
+
 def choose(listed: Sequence[_T], every: int = 4) -> Sequence[_T]:
     """Return all of a list, or in `make quick` one of `every`: CI plays the rest."""
     return listed[::every] if IS_QUICK else listed
