@@ -63,6 +63,9 @@ def simulate(folder: Path, event: str, minutes: int, load: str) -> dict[str, Any
 def test_cut_country_is_confirmed_and_no_other(tmp_path: Path) -> None:
     report = simulate(tmp_path, CUT, minutes=4, load=LOAD)
     assert report["connected"] == AGENTS + CONTROLS
+    assert report["tally"]["receipts"].keys() <= {"stored"}
+    assert report["tally"]["enrolled"] == AGENTS + CONTROLS
+    assert report["costs"]["rss_kib_per_session"] > 0
     (cut,) = report["delays"]
     assert cut["confirmed_s"] is not None, "never confirmed"
     assert not report["false"]

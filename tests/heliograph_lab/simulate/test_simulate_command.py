@@ -41,6 +41,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@only_in_soak  # `test_cut_and_restart.py` reads the same report of a larger fleet
 @pytest.mark.slow
 def test_run_prints_json_and_leaves_no_process(tmp_path: Path, file: Path) -> None:
     done = ask(file, "--agents", "24", "--processes", "2", "--json", "--log", tmp_path / "log")
