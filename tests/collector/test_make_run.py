@@ -13,6 +13,7 @@ import pytest
 
 from support.loopback_plan import prepare
 from support.ports import HOST, free_port
+from support.serve_process import NO_INGEST_PROCESS
 from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
 
@@ -82,7 +83,7 @@ def test_it_comes_up_shows_this_vantage_ends_on_ctrl_c_and_goes_on_again(tmp_pat
             assert "Traceback" not in text
             assert alive(tmp_path) == []
             with (tmp_path / "run.yml").open("a") as config:  # one program less to load
-                config.write("intake: {processes: 0}\n")
+                config.write(NO_INGEST_PROCESS)
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

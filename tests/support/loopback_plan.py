@@ -9,7 +9,7 @@ from heliograph.services import load_services
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from support.ports import HOST
-from support.serve_process import ONE_PROCESS
+from support.serve_process import NO_INGEST_PROCESS, ONE_PROCESS
 
 
 def prepare(folder: Path, port: int, *, is_one_process: bool = True) -> Path:
@@ -25,7 +25,7 @@ def prepare(folder: Path, port: int, *, is_one_process: bool = True) -> Path:
     )
     config = folder / "run.yml"
     settings = "feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\n"
-    config.write_text(settings + ("intake: {processes: 0}\n" if is_one_process else ""))
+    config.write_text(settings + (NO_INGEST_PROCESS if is_one_process else ""))
     data = folder / "data"
     plan = replace(
         build_default_plan(load_services(services)),

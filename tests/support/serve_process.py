@@ -21,7 +21,8 @@ from support.waiting import until_now
 
 NO_CONTROL = "control:\n  endpoints: []\n"
 # It starts sooner; ingest beside `serve` is tested where that is the subject, and in the lab.
-ONE_PROCESS = NO_CONTROL + "intake:\n  processes: 0\n"
+NO_INGEST_PROCESS = "intake:\n  processes: 0\n"
+ONE_PROCESS = NO_CONTROL + NO_INGEST_PROCESS
 # Of one agent: those of tests send in a minute what others send in hours.
 NO_QUOTA = "limits:\n  batches_per_hour: 100000\n"
 

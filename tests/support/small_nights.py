@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from random import Random
 
-from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.incidents.incident import Incident, IncidentState
-from heliograph_collector.model.signals import VantageArrival, VantageRef, sort_signals
+from heliograph_collector.model.signals import VantageArrival, VantageRef
 from support.presence_model import Signals, at, drop
+from support.silence_steps import follow
 
 HOUR = 3_600.0
 DAY = 24 * HOUR  # the world begins at midnight, which is five in the morning in Kazakhstan
@@ -29,16 +29,10 @@ def back(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Ran
 
 def watched(signals: Signals, *hours: float) -> list[list[Incident]]:
     """Return the incidents of Kazakhstan at each of these hours."""
-    detector = SilenceDetector()
-    pending = sort_signals(signals)
-    seen = []
-    for hour in hours:
-        while pending and pending[0].at_us <= at(hour * HOUR):
-            detector.on_signal(pending.pop(0))
-        detector.advance_to(at(hour * HOUR))
-        incidents = detector.findings().incidents
-        seen.append([i for i in incidents if i.state is not IncidentState.WITHDRAWN])
-    return seen
+    return [
+        [i for i in incidents if i.state is not IncidentState.WITHDRAWN]
+        for incidents in follow(signals, [at(hour * HOUR) for hour in hours])
+    ]
 
 
 def arrived(vantages: Iterable[VantageRef]) -> Signals:

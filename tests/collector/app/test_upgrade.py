@@ -18,10 +18,11 @@ import pytest
 from heliograph.clock import SystemClock
 from support import serve_process
 from support.ports import HOST, free_port
+from support.serve_process import NO_INGEST_PROCESS
 from support.waiting import until_now
 
 RECORDED = Path(__file__).with_name("data-871a5ba.bin")
-CONFIG = "feed: {k_anonymity: 1}\nplan: {services_file: services.yml}\nintake: {processes: 0}\n"
+CONFIG = f"feed: {{k_anonymity: 1}}\nplan: {{services_file: services.yml}}\n{NO_INGEST_PROCESS}"
 _SLOW_S = 120.0  # five workers share two cores
 CONTROL_HERE = '"controls":1,'
 FIRST_CONSENT = {

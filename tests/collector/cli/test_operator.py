@@ -9,6 +9,7 @@ import pytest
 from heliograph_collector.fleet import operators, passwords
 from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators, OperatorsError
+from support.cheap_passwords import cheap_passwords
 from support.console_records import BUILT_IN_PASSWORD, Records, in_files, on_servers
 from support.nats_servers import NatsServers
 
@@ -17,13 +18,8 @@ NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
 
 @pytest.fixture(autouse=True)
 def _cheap() -> Iterator[None]:
-    """Hash passwords cheaply: their cost is not the subject."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "_MEMORY_KIB", 64)
-        patch.setattr(passwords, "_TIME_COST", 1)
-        passwords._build_hasher.cache_clear()
+    with cheap_passwords():
         yield
-    passwords._build_hasher.cache_clear()
 
 
 @pytest.fixture(params=["files", pytest.param("servers", marks=NATS)])

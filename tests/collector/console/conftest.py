@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.console import login
-from heliograph_collector.fleet import passwords
+from support.cheap_passwords import cheap_passwords
 from support.console_backend import Caller, FakeBackend, console
 
 
 @pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)
-    monkeypatch.setattr(passwords, "_TIME_COST", 1)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(login, "LOCKED_REPLY_S", 0.0)
-    passwords._build_hasher.cache_clear()
-    passwords.dummy_hash.cache_clear()
+    with cheap_passwords():
+        yield
 
 
 @pytest.fixture

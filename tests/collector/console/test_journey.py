@@ -15,7 +15,7 @@ from support.browser_reader import Open, Reader, connected, open_reader
 from support.console_backend import INGEST, PASSWORD, PLAN, VIEWER, FakeBackend, console, live_agent
 from support.loopback_plan import prepare
 from support.operator_journey import agents_join, invite, log_in
-from support.serve_process import served
+from support.serve_process import NO_CONTROL, served
 from support.tcp_server import say_nothing, serving
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -95,7 +95,7 @@ SESSION_OVER = "Log in"
 async def test_an_operator_invites_and_sees_the_agent_join(chromium: str, tmp_path: Path) -> None:
     async with serving(say_nothing) as port, connected(chromium) as browser:
         prepare(tmp_path, port)
-        told = (tmp_path / "run.yml").read_text() + "control: {endpoints: []}\n"
+        told = (tmp_path / "run.yml").read_text() + NO_CONTROL
         config = told.replace("services.yml", str(tmp_path / "services.yml"))
         data = tmp_path / "data"
         with served(data, config=config) as process:

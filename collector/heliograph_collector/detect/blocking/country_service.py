@@ -34,6 +34,7 @@ from heliograph_collector.detect.stats.localization import (
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
+    count_total,
     count_votes,
     established_votes,
     is_established,
@@ -157,21 +158,19 @@ class CountryService:
             self._raise_alarms(votes, now_us, alarmed, others, doubts)
 
     def _add_evidence(
-        self,
-        votes: Sequence[ServiceVote],
-        new_voters: NewVoters,
-        rate: float,
-        usual: OtherServices,
+        self, votes: Sequence[ServiceVote], new_voters: NewVoters, rate: float, usual: OtherServices
     ) -> None:
         """Add the new votes of a bin to the evidence of their cells."""
         limits = self.limits
         new = new_voters.select_new(votes)
         repeated = [o for o in votes if o.witness.nym in new_voters.repeating]
         lasting = self.flapping.select_lasting(new)
-        if lasting and sum_votes(count_votes(list_hits(votes))).votes >= limits.few:
+        if lasting and count_total(list_hits(votes)).votes >= limits.few:
             lasting = []
         first = [o for o in new if o not in lasting]
-        if not self.evidence.add_calm_bin(first):
+        if self.evidence.is_calm(first):
+            self.evidence.add_calm_bin(first)
+        else:
             self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
         self.evidence.add_repeats(self._count_cells([*repeated, *lasting]), usual, limits)
         self.evidence.count_tests(self._count_cells(lasting))

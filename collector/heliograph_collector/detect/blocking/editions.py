@@ -23,7 +23,6 @@ from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.stats.stratified_test import compute_split_chance
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
-    VoteCount,
     count_total,
     is_established,
 )
@@ -295,8 +294,10 @@ class EditionDoubts:
         """
         limits = self.others.limits
         asn = begun[0].witness.place.asn
-        near = _count((e.vantage, hit) for e, hit in others if e.vantage.place.asn == asn)
-        home = _count((e.vantage, hit) for e, hit in others if e.vantage.place.access != _HOSTING)
+        near = count_total((e.vantage, hit) for e, hit in others if e.vantage.place.asn == asn)
+        home = count_total(
+            (e.vantage, hit) for e, hit in others if e.vantage.place.access != _HOSTING
+        )
         has_near = near.votes >= limits.witnesses
         older = near if has_near else home
         if older.hits >= limits.witnesses and older.share >= limits.confirm_share:
@@ -319,7 +320,7 @@ class EditionDoubts:
 
     def _work(self, hits: Iterable[tuple[VantageRef, bool]]) -> bool:
         """Return whether most of these reach the service."""
-        count = _count(hits)
+        count = count_total(hits)
         limits = self.others.limits
         return count.votes >= limits.witnesses and count.share <= 1 - limits.confirm_share
 
@@ -346,7 +347,3 @@ class EditionDoubts:
 
     def _is_established(self, vantage: VantageRef) -> bool:
         return is_established(vantage, self.others.now_us, self.others.limits)
-
-
-def _count(hits: Iterable[tuple[VantageRef, bool]]) -> VoteCount:
-    return count_total(hits)

@@ -151,19 +151,17 @@ class CellEvidence:
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
                 self._count_tests(scope, vote_count)
 
-    def add_calm_bin(self, votes: Sequence[ServiceVote]) -> bool:
-        """Add the votes of a bin if none fails and all sums are 0; return whether it did.
+    def is_calm(self, votes: Sequence[ServiceVote]) -> bool:
+        """Return whether no vote of a bin fails and all sums are 0, as in most bins."""
+        return not any(self.sums.values()) and not any(o.standing in FAILING_VALUES for o in votes)
 
-        Then no sum changes, so that the votes of no cell need a count. This is most bins.
-        """
-        if any(self.sums.values()) or any(o.standing in FAILING_VALUES for o in votes):
-            return False
+    def add_calm_bin(self, votes: Sequence[ServiceVote]) -> None:
+        """Add the votes of a calm bin: no sum changes, so that no cell needs a count."""
         locations = dict.fromkeys(o.witness.place for o in votes)
         tested = [scope for location in locations for scope in scopes_of(location)]
         self.sums |= dict.fromkeys(tested, 0.0)
         for scope in self.tested.keys() & tested:
             del self.tested[scope]
-        return True
 
     def _count_tests(self, scope: Scope, vote_count: VoteCount) -> None:
         tested = self.tested.setdefault(scope, VoteCount())
@@ -203,12 +201,11 @@ class CellEvidence:
         """
         national = alarm_threshold(1, limits.reach_alarms_per_year, limits.bin_s)
         other = self.count_needed_nats(limits)
-        least = min(national, other)
         return frozenset(
             scope
             for scope, total in self.sums.items()
-            if total >= least
-            and total >= (national if scope.is_national else other)
+            if total >= national  # the lowest: it pays for one cell
+            and (scope.is_national or total >= other)
             and self.tested[scope].share >= limits.confirm_share
         )
 

@@ -13,7 +13,6 @@ time blocks of many countries are withdrawn as one fault (`other_countries.py`).
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from statistics import median_low
 
 from heliograph.units import SECOND_US
@@ -22,6 +21,7 @@ from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
+    are_established,
     count_total,
     is_established,
     sum_votes,
@@ -29,7 +29,6 @@ from heliograph_collector.detect.stats.voting import (
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
-_first_us = attrgetter("witness.first_us")
 VotesByCountry = Mapping[str, Sequence[ServiceVote]]
 
 
@@ -101,7 +100,11 @@ class WorldComparison:
 
     def _count(self, votes: VotesByCountry) -> WorldCounts:
         every = {name: _count_hits(v) for name, v in votes.items()}
-        settled = {name for name, v in votes.items() if self._are_established(v)}
+        settled = {
+            name
+            for name, v in votes.items()
+            if are_established((o.witness for o in v), self.now_us, self.limits)
+        }
         established = {
             name: every[name] if name in settled else _count_hits(filter(self._is_established, v))
             for name, v in votes.items()
@@ -123,9 +126,6 @@ class WorldComparison:
     def _drop(self, country: str, blocks: Sequence[BlockingEpisode]) -> Sequence[ServiceVote]:
         votes = self.votes.get(country, ())
         return [v for v in votes if not any(b.holds(v.witness.place) for b in blocks)]
-
-    def _are_established(self, votes: Sequence[ServiceVote]) -> bool:
-        return not votes or self._is_established(max(votes, key=_first_us))
 
     def _is_established(self, vote: ServiceVote) -> bool:
         return is_established(vote.witness, self.now_us, self.limits)

@@ -37,7 +37,7 @@ from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import count_total, count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import OfflineReport, VantageLoss
@@ -175,7 +175,7 @@ class EvasionTest:
         evaders = {v.witness.nym for v in self._evaders}
         fallen = [v for v in self._silenced if v.witness.nym not in evaders]
         pairs = [(v.witness, True) for v in self._evaders] + [(v.witness, False) for v in fallen]
-        return sum_votes(count_votes(pairs, self.presence.limits.nat_votes)).share >= _EVADED_SHARE
+        return count_total(pairs, self.presence.limits.nat_votes).share >= _EVADED_SHARE
 
     @cached_property
     def is_lasting(self) -> bool:

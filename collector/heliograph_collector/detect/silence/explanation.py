@@ -50,7 +50,7 @@ from heliograph_collector.detect.silence.vantage_presence import (
 )
 from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.stats.tails import measure_spread, quantile
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import count_total, is_established
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -267,7 +267,7 @@ def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> di
     for vantage in members:
         lines[vantage.witness.prefix].append((vantage.witness, False))
     return {
-        prefix: sum_votes(count_votes(line, limits.nat_votes)).votes / len(line)
+        prefix: count_total(line, limits.nat_votes).votes / len(line)
         for prefix, line in lines.items()
     }
 

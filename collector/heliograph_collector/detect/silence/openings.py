@@ -26,6 +26,7 @@ from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
+    count_total,
     count_votes,
     is_established,
     sum_votes,
@@ -246,7 +247,7 @@ def _count_returned(
     """
     pairs = [(s.witness, True) for s in returned]
     pairs += [(s.witness, False) for s in vantages if s.is_silent]
-    return sum_votes(count_votes(pairs, limits.nat_votes))
+    return count_total(pairs, limits.nat_votes)
 
 
 def find_opening(
@@ -285,7 +286,7 @@ def _adds_returns(
     limits: Thresholds,
 ) -> bool:
     """Return whether a phase shows more returns than earlier openings had."""
-    votes = sum_votes(count_votes([(s.witness, True) for s in vantages], limits.nat_votes)).votes
+    votes = count_total([(s.witness, True) for s in vantages], limits.nat_votes).votes
     more = _count_covered(vantages, (*earlier, phase), limits) - _count_covered(
         vantages, earlier, limits
     )

@@ -6,6 +6,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
+    count_total,
     count_votes,
     established_votes,
     is_established,
@@ -70,7 +71,7 @@ def count_hits(
         nat_votes: The votes of a carrier's NAT at most.
     """
     pairs = ((vantage.witness, hit) for vantage, hit in zip(vantages, hits, strict=True))
-    return sum_votes(count_votes(pairs, nat_votes))
+    return count_total(pairs, nat_votes)
 
 
 def count_live(

@@ -72,14 +72,15 @@ def count_votes(
     return _weigh_groups(groups, spans, nat_votes, is_lower_bound=is_lower_bound)
 
 
-def count_total(votes: Iterable[tuple[VantageRef, bool]]) -> VoteCount:
+def count_total(votes: Iterable[tuple[VantageRef, bool]], nat_votes: int = 1) -> VoteCount:
     """Return the sum of `count_votes` over all locations.
 
-    Where each line is in one location, as nearly always, no location needs a count of its own.
+    Where each line is in one location, as nearly always, each is one vote. Only a carrier's NAT has
+    more.
     """
     groups, spans = _group_votes(votes)
-    if len(spans) < len(groups) or _have_several_days(spans):
-        return sum_votes(_weigh_groups(groups, spans))
+    if nat_votes > 1 or len(spans) < len(groups) or _have_several_days(spans):
+        return sum_votes(_weigh_groups(groups, spans, nat_votes))
     hits = sum(2 * hits > group_size for group_size, hits in groups.values())
     return VoteCount(float(len(groups)), float(hits), float(len(groups)))
 

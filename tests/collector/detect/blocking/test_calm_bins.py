@@ -39,7 +39,8 @@ def test_total_is_the_sum_of_the_locations(seed: int) -> None:
     rng = Random(seed)
     for failing in (0.0, 0.1, 0.5):
         hits = list_hits(_draw_votes(rng, failing, COUNTRIES))
-        assert count_total(hits) == sum_votes(count_votes(hits))
+        for nat_votes in (1, 5):
+            assert count_total(hits, nat_votes) == sum_votes(count_votes(hits, nat_votes))
 
 
 @pytest.mark.parametrize("seed", draw_seeds(160))
@@ -51,7 +52,8 @@ def test_calm_bins_leave_the_evidence_that_counting_them_would(seed: int) -> Non
         votes = _draw_votes(rng, rng.choice([0.0, 0.0, 0.05]), COUNTRIES[:1])
         cells = count_by_cell(count_votes(list_hits(votes)))
         counted.add_bin(cells, 0.02, _Working(), THRESHOLDS)
-        if short.add_calm_bin(votes):
+        if short.is_calm(votes):
+            short.add_calm_bin(votes)
             calm_bins += 1
         else:
             short.add_bin(cells, 0.02, _Working(), THRESHOLDS)

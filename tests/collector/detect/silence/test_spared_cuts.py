@@ -7,7 +7,6 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
@@ -16,11 +15,11 @@ from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     VantageRef,
-    sort_signals,
 )
 from heliograph_lab.evaluate.population import OPERATORS
 from support.examples import limit_examples
 from support.presence_model import Signals, at, drop, live, people, world
+from support.silence_steps import follow
 
 ONSET = 7_200.0
 HOUR = 3_600.0
@@ -100,14 +99,8 @@ def _detect(signals: Signals, until_s: float) -> list[Incident]:
 
 def _follow(signals: Signals, *checks_s: float) -> Iterator[list[Incident]]:
     """Yield the incidents at each of these times, by one detector that reads on."""
-    detector = SilenceDetector()
-    read_us = 0
-    for now_us in map(at, checks_s):
-        for signal in sort_signals(s for s in signals if read_us < s.at_us <= now_us):
-            detector.on_signal(signal)
-        detector.advance_to(now_us)
-        yield [i for i in detector.findings().incidents if i.scope.country == "KZ"]
-        read_us = now_us
+    for incidents in follow(signals, map(at, checks_s)):
+        yield [i for i in incidents if i.scope.country == "KZ"]
 
 
 SPARED: dict[str, tuple[Choice, Choice, int, Scope]] = {
