@@ -7,7 +7,8 @@ groups of `aggregate.disclosure` alone:
 1. The persons of a cell (votes of established vantages) are grouped by network. A group is a
    network of k or more, or the other networks together, if they are k or more. A person in no group
    changes nothing that is published: not the cell, its votes, its share, nor the confidence.
-2. A cell of no group is not named. The rest of an incident is published without it.
+2. A cell of no group is not named. The rest of an incident is published without it. Where nothing
+   would be left of a country whose parts fell whole, these are told together as the country.
 3. A cell of one group that is a network is the narrowest scope of its persons: detectors name the
    widest, whose width would reveal that somebody elsewhere agrees.
 4. `networks` counts the groups; the other networks together are two at least.
@@ -78,8 +79,24 @@ def _hide_unaffected(cell: AffectedCell, min_votes: float) -> AffectedCell:
 
 def _restrict_cells(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCell, ...]:
     """Return the public part of cells; those of fewer than k persons are left out."""
+    cells = tuple(cells)
     restricted_cells = (_restrict_cell(cell, k) for cell in cells)
-    return tuple(cell for cell in restricted_cells if cell is not None)
+    public = tuple(cell for cell in restricted_cells if cell is not None)
+    return public or _pool_small_parts(cells, k)
+
+
+def _pool_small_parts(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCell, ...]:
+    """Return the country of which only parts of fewer than k persons each fell whole.
+
+    Its share is that of the country. Nothing else would be left of a country that is half dark.
+    """
+    parts = [cell for cell in cells if cell.country_share is not None]
+    persons = [person for part in parts for person in part.persons or ()]
+    if not _has_enough(persons, k):
+        return ()
+    votes = sum(person.votes for person in persons)
+    share = min(part.country_share or 0.0 for part in parts)
+    return (AffectedCell(Scope(parts[0].scope.country), votes, share, networks=2),)
 
 
 def _restrict_hints(incident: Incident, k: float) -> tuple[str, ...]:

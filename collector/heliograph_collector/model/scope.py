@@ -133,6 +133,8 @@ class AffectedCell:
     # Votes of established vantages, which k-anonymity counts. None: not known, as in the log.
     persons: tuple[PlaceVotes, ...] | None = None
     lines: float = 0.0  # networks with a vote, each once
+    # Silent share of the country, where this was named as a part of it that fell whole.
+    country_share: float | None = None
 
 
 def is_in_cells(location: VantageLocation, cells: Iterable[AffectedCell]) -> bool:

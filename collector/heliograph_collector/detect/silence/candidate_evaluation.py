@@ -40,6 +40,7 @@ from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.stats.whole_parts import name_whole_parts
 from heliograph_collector.incidents.incident import (
     HoldReason,
     IncidentKind,
@@ -159,6 +160,7 @@ class _Evaluation:
         if self._is_doubtful or self._evasion.doubts(cells, self._voters):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
+        cells = name_whole_parts(cells, votes, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
         self._date_onset(outage)
         inside = [s for s in self._voters.deciding if outage.holds(s.place)]
@@ -263,7 +265,8 @@ class _Evaluation:
         is_known = merging.are_explained(self._others, cells)
         if not cells or is_known or self._is_flapping(cells):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
-        outage = self._update_outage(cells, limits.low, self._voters.all_voters)
+        parts = name_whole_parts(cells, self._voters.votes, limits)
+        outage = self._update_outage(parts, limits.low, self._voters.all_voters)
         if not self._is_late:
             return CandidateOutcome.PENDING
         if self._find_rerouted():

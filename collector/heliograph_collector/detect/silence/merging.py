@@ -24,6 +24,7 @@ from heliograph_collector.detect.silence.vantage_presence import PresenceStatus,
 from heliograph_collector.detect.silence.vantage_votes import count_silent
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.voting import is_carrier_nat
+from heliograph_collector.detect.stats.whole_parts import name_whole_parts
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
@@ -88,7 +89,8 @@ def find_new_cells(
     """Return the dark cells outside the extended outages; () if it extends none."""
     new = [s for s in vantages if not any(outage.holds(s.place) for outage in extended)]
     votes = count_silent(new) if extended else {}
-    return narrow_cells(localize(votes, limits.confirm_share, limits.burst, limits), votes)
+    cells = localize(votes, limits.confirm_share, limits.burst, limits)
+    return narrow_cells(name_whole_parts(cells, votes, limits), votes)
 
 
 def select_outside(

@@ -69,7 +69,7 @@ class _Localization:
             cells = _count_people(self._remaining)
         affected: list[AffectedCell] = []
         for scope in self._drop_needless(scopes, votes):
-            affected.append(_affected_cell(scope, _select_inside(scope, votes), self._limits))
+            affected.append(build_cell(scope, _select_inside(scope, votes), self._limits))
             votes = _select_outside(scope, votes)
         return tuple(affected)
 
@@ -256,7 +256,8 @@ def hit_networks(votes_by_place: Mapping[VantageLocation, VoteCount]) -> set[int
     return {at.asn for at, count in votes_by_place.items() if count.hits and at.asn}
 
 
-def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> AffectedCell:
+def build_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> AffectedCell:
+    """Build a cell of the votes in it, with its unaffected parts."""
     total = sum_votes(votes)
     unaffected = [
         cell

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from operator import itemgetter
 
+from heliograph_collector.detect.stats.tails import chi_squared_tail
+
 MEMBERS = 3  # of a group that show how it differs; assumed
 _FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 
@@ -13,7 +15,7 @@ _FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice
 def compute_rank_chance(times: Iterable[tuple[Hashable, int]]) -> float:
     """Return by what chance groups differ so in their times; 1 if there are too few.
 
-    The test of Kruskal and Wallis, with chi-squared as Wilson and Hilferty approximate it.
+    The test of Kruskal and Wallis, by chi-squared.
 
     Args:
         times: The group and the time of each member.
@@ -29,9 +31,7 @@ def compute_rank_chance(times: Iterable[tuple[Hashable, int]]) -> float:
     middle = sum(map(sum, groups)) / count
     between = sum(len(group) * (sum(group) / len(group) - middle) ** 2 for group in groups)
     within = sum((rank - middle) ** 2 for group in groups for rank in group)
-    ratio = ((count - 1) * between / within / freedom) ** (1 / 3)
-    spread = 2 / (9 * freedom)
-    return math.erfc((ratio - 1 + spread) / math.sqrt(2 * spread)) / 2
+    return chi_squared_tail((count - 1) * between / within, freedom)
 
 
 def are_earlier(times: Sequence[int], others: Sequence[int]) -> bool:

@@ -90,3 +90,13 @@ def beta_binomial_tail(k: int, n: int, mean: float, spread: float) -> float:
 
 def _ln_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def chi_squared_tail(value: float, freedom: int) -> float:
+    """Return P(chi-squared >= value), as Wilson and Hilferty approximate it.
+
+    Proceedings of the National Academy of Sciences 17, 1931.
+    """
+    spread = 2 / (9 * freedom)
+    ratio = (value / freedom) ** (1 / 3)
+    return math.erfc((ratio - 1 + spread) / math.sqrt(2 * spread)) / 2
