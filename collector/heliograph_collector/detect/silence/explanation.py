@@ -71,6 +71,7 @@ def weigh_evidence(
     is_grid: bool = False,
     fallen_lines: float = 0.0,
     since_us: int = 0,
+    until_us: int | None = None,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
 
@@ -84,11 +85,14 @@ def weigh_evidence(
             machines of which nearly all fell were not switched off.
         since_us: What an earlier silence since then told of power counts too, where power comes and
             goes; 0 if only the last silence counts.
+        until_us: Its end, None while it lasts. What was told of it stands, but who was lost again
+            says no more by its times how all went.
     """
     established = [s for s in silenced if is_established(s.witness, now_us, limits)]
     members = drop_own_breaks(established, now_us, limits.votes)
     testimony = [
-        Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
+        Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us, until_us)
+        for s in members
     ]
     count = partial(_count, testimony, nat_votes=nat_votes)
     offline = count([t.is_offline for t in testimony])
@@ -165,11 +169,15 @@ def _did_networks_go_in_turn(testimony: Sequence[Testimony]) -> bool:
     of each operator may have other batteries, but homes lose their power together.
     """
     machines = _select_vantages(testimony, [t.is_powerless for t in testimony])
-    return not are_together(machines) and went_by_network([t.vantage for t in testimony])
+    everybody = _select_vantages(testimony, [True for _ in testimony])
+    return not are_together(machines) and went_by_network(everybody)
 
 
 def _select_vantages(testimony: Sequence[Testimony], hits: Sequence[bool]) -> list[VantagePresence]:
-    return [t.vantage for t, hit in zip(testimony, hits, strict=True) if hit]
+    """Select vantages whose times of loss and return are those of this silence."""
+    return [
+        t.vantage for t, hit in zip(testimony, hits, strict=True) if hit and not t.is_lost_again
+    ]
 
 
 def _may_boot(members: Iterable[VantagePresence], now_us: int) -> bool:

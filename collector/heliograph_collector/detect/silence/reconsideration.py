@@ -46,6 +46,7 @@ def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) ->
         is_grid=is_grid,
         fallen_lines=measure_fallen_lines(presence.list_country(outage.country), outage.from_us),
         since_us=outage.from_us,
+        until_us=outage.closed_us,
     )
     if outage.evidence.has_stopped(outage.limits) or outage.evidence.was_interrupted(outage.limits):
         outage.close(IncidentState.WITHDRAWN, outage.closed_us or now_us)

@@ -24,6 +24,12 @@ class Testimony:
     now_us: int
     limits: Thresholds
     told_since_us: int = 0
+    until_us: int | None = None  # the end of the outage; None while it lasts
+
+    @property
+    def is_lost_again(self) -> bool:
+        """Return whether the times of its loss are of a later silence."""
+        return self.until_us is not None and self.vantage.lost_us > self.until_us
 
     @property
     def is_online(self) -> bool:

@@ -94,6 +94,23 @@ def test_power_by_turns_stays_power_although_laptops_ran_on() -> None:
         assert {incident.kind for incident in told} == {IncidentKind.POWER}
 
 
+def test_sessions_that_break_hours_later_do_not_take_a_power_failure_back() -> None:
+    """Their times are of another loss. Up to version 150 the agents had "stopped" by them."""
+    rng = Random(4)
+    lines = people(VantageLocation("KZ", "ALA", 201, "fixed"), 4)
+    lines += people(VantageLocation("KZ", "ALA", 202, "fixed"), 4)
+    signals = live(lines + PHONES + world(), rng, 16, churn=0.0)
+    signals += drop(lines, ONSET, rng, ONSET + 2 * HOUR)
+    for number, line in enumerate(lines):  # their agents began again, and know no uptime
+        told = at(ONSET + 2 * HOUR + 70), line.nym, at(ONSET - 15), at(ONSET + 2 * HOUR + 60)
+        signals.append(OfflineReport(*told, alive=False))
+        at_s = ONSET + 5 * HOUR + number * 1_200
+        signals += drop([line], at_s, rng, at_s + 120)
+    for until_s in (ONSET + 3 * HOUR, ONSET + 7 * HOUR, ONSET + 12 * HOUR):
+        (failure,) = detect_silence(signals, at(until_s)).incidents
+        assert (failure.kind, failure.state) == (IncidentKind.POWER, IncidentState.CLOSED)
+
+
 def test_lines_that_go_to_their_batteries_one_by_one_are_no_mere_suspicion() -> None:
     """Eight in 200 s are too few for a burst, so the level finds them."""
     rng = Random(4)
