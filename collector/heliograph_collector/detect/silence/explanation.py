@@ -100,15 +100,7 @@ def weigh_evidence(
     powerless, off, are_reboots_void = _list_powerless(testimony, fallen_lines, in_turn=in_turn)
     powered = [t.is_powered and not (is_grid and t.has_battery) for t in testimony]
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
-    rerouted = _list_rerouted(testimony, limits, least)
-    online = [
-        t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
-    ]
-    interrupted = [t.is_interrupted for t in testimony]
-    evading = [hit and not t.tells_at_return for t, hit in zip(testimony, online, strict=True)]
-    if count(evading) >= max(least, _PROMPT_SHARE * len(testimony)):
-        online = [any(hits) for hits in zip(online, interrupted, strict=True)]
-        interrupted = [False] * len(testimony)
+    online, interrupted = _list_online(testimony, limits, least, nat_votes)
     return SilenceEvidence(
         silent=count([True for _ in testimony]),
         online=count(online),
@@ -124,6 +116,29 @@ def weigh_evidence(
             t.reported_carrier for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
     )
+
+
+def _list_online(
+    testimony: Sequence[Testimony], limits: Thresholds, least: int, nat_votes: int
+) -> tuple[list[bool], list[bool]]:
+    """List those whose links worked, and those of them whose lost carrier soon did too.
+
+    Where enough tell so while it is dead, the latter are no mere interruption.
+
+    Args:
+        least: Votes of those that evade a block soon, or tell of one, at least.
+        nat_votes: The votes of a carrier's NAT at most.
+    """
+    rerouted = _list_rerouted(testimony, limits, least)
+    online = [t.is_online or is_hit for t, is_hit in zip(testimony, rerouted, strict=True)]
+    interrupted = [t.is_interrupted for t in testimony]
+    evading = [hit and not t.tells_at_return for t, hit in zip(testimony, online, strict=True)]
+    if _count(testimony, evading, nat_votes=nat_votes) >= max(
+        least, _PROMPT_SHARE * len(testimony)
+    ):
+        online = [any(hits) for hits in zip(online, interrupted, strict=True)]
+        interrupted = [False] * len(testimony)
+    return online, interrupted
 
 
 def _list_powerless(

@@ -16,7 +16,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
 
 _DARK_SHARE = 0.9  # of a network's members that are silent still; assumed
-_CHANCE = 1e-3  # that agents which return each by itself do so network by network; assumed
+_CHANCE = 0.01  # that agents which return each by itself do so network by network; assumed
 
 
 @dataclass(slots=True)

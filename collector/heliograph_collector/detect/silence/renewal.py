@@ -88,15 +88,21 @@ def may_be_renewal(
 def _may_dial_in(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
-    """Return whether one network's lines fall in turn at night, as if reconnecting.
+    """Return whether one network's lines fall in turn at night, or a few of its phones.
 
-    The first such night has no known habit, and nobody may be back before the last has gone. So
-    most must have been silent for longer than that takes.
+    Lines dial in again, and phones attach to other NATs in a night's maintenance. The first such
+    night has no known habit, and nobody may be back before the last has gone. So most must have
+    been silent for longer than that takes.
     """
     silent = [v for v in select_silent(cells, vantages) if v.lost_us >= since_us]
-    if len({v.place.asn for v in silent}) != 1 or any(v.place.access != "fixed" for v in silent):
+    if len({v.place.asn for v in silent}) != 1:
         return False
-    if not is_night_hour(silent[0].place.country, since_us) or measure_middle(silent) <= _DIAL_US:
+    are_few_phones = all(v.place.access == "mobile" for v in silent) and all(
+        cell.votes < THRESHOLDS.few for cell in cells
+    )
+    are_lines = all(v.place.access == "fixed" for v in silent)
+    may_dial = are_few_phones or (are_lines and measure_middle(silent) > _DIAL_US)
+    if not may_dial or not is_night_hour(silent[0].place.country, since_us):
         return False
     return now_us - quantile([v.lost_us for v in silent], THRESHOLDS.confirm_share) <= _WAIT_US
 

@@ -186,3 +186,24 @@ def test_lines_of_one_network_that_are_cut_at_night_are_told(
             signals += drop([line], NIGHT + rng.uniform(0, within_s), rng)
         (cut,) = cuts(signals, NIGHT + HOUR)
         assert ((cut.confirmed_us or 0) - at(NIGHT)) / SECOND_US < most_s, seed
+
+
+PHONES = people(VantageLocation("KZ", "AST", 103, "mobile"), 7)  # more than the operator's others
+
+
+@pytest.mark.parametrize(
+    ("is_back", "at_s", "least_s"), [(True, NIGHT, None), (False, NIGHT, 300), (False, AT, 0)]
+)
+def test_a_few_phones_that_attach_to_other_nats_at_night_are_no_cut(
+    *, is_back: bool, at_s: float, least_s: float | None
+) -> None:
+    """They fall together, and are back from two to ten minutes later. A cut is told after five."""
+    rng = Random(6)
+    signals = live(country(each=1) + PHONES + world(), rng, 24, churn=0.0)
+    fallen = [v for v in country(each=1) if KZ(v) and v.place.asn == 103][:2] + PHONES
+    signals += renew(fallen, at_s, rng, 11, (150, 600)) if is_back else drop(fallen, at_s, rng)
+    found = cuts(signals, at_s + HOUR)
+    assert (least_s is None) == (not found)
+    for cut in found:
+        told_s = ((cut.confirmed_us or 0) - at(at_s)) / SECOND_US
+        assert (least_s or 0) <= told_s <= (least_s or 60) + 120
