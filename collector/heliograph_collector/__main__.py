@@ -3,24 +3,26 @@
 import sys
 from importlib.abc import MetaPathFinder
 
+# Both are libraries that others use where they are installed, and that nothing here uses. pyarrow
+# asks of each list whether it is a data frame, and would import pandas for that question: 46 MB and
+# 0.3 s of CPU. It imports numpy as soon as it is imported itself: 12 MB and 0.08 s of CPU.
+_UNUSED = frozenset({"numpy", "pandas"})
 
-class _WithoutPandas(MetaPathFinder):
-    """Let pandas not be found: pyarrow asks of each list whether it is a data frame.
 
-    It would import it for that question, which costs 46 MB and 0.3 s of CPU; nothing here uses it.
-    """
+class _WithoutUnused(MetaPathFinder):
+    """Let the libraries that nothing here uses not be found."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> None:
-        """Return that others are to be asked. Raises ModuleNotFoundError for pandas."""
+        """Return that others are to be asked. Raises ModuleNotFoundError for unused libraries."""
         del path, target
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not used here", name=name)
+        if name in _UNUSED:
+            raise ModuleNotFoundError(f"{name} is not used here", name=name)
 
 
 def main() -> int:
     """Run the command line of the collector and return its exit status."""
-    sys.meta_path.insert(0, _WithoutPandas())
+    sys.meta_path.insert(0, _WithoutUnused())
     from heliograph_collector import cli
 
     return cli.main(sys.argv[1:], is_program=True)

@@ -84,6 +84,7 @@ async def test_results_go_from_intake_to_the_page(home: Served) -> None:
     loaded = home.list_loaded_files()
     assert "pyarrow" in loaded
     assert "pandas" not in loaded, "46 MB that nothing here uses"
+    assert "numpy" not in loaded, "12 MB that nothing here uses"
 
 
 def operator(home: Served, password: str) -> str:
