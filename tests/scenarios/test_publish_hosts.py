@@ -17,7 +17,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.envelope_pb2 import Envelope
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME
 from support.clickhouse_front import open_front
-from support.cluster import Cluster, cluster
+from support.cluster import ALONE, Cluster, cluster
 from support.incident_book import book, closed, silence
 from support.intake import Caller, channel, enrolled, greeted, measurement, receipts
 from support.serve_process import Served
@@ -93,7 +93,7 @@ async def test_it_says_what_the_leader_says_and_nothing_while_none_is_heard(
     running: Cluster,
 ) -> None:
     entries = seed_log(running)
-    leader = running.start_leader(0)
+    leader = running.start_leader(0, ALONE)
     leader.wait_for("http")
     host = running.start_host(0)
     publisher = running.start_publisher(0)
@@ -118,7 +118,7 @@ async def test_it_says_what_the_leader_says_and_nothing_while_none_is_heard(
         assert not is_ready(publisher)
         assert "was last heard" in str(read(publisher, "/readyz"))
         assert read(publisher, "/api/v1/incidents")["incidents"] == theirs
-    next_leader = running.start_leader(1)
+    next_leader = running.start_leader(1, ALONE)
     next_leader.wait_for("http")
     until_now(lambda: is_ready(publisher))
     assert read(publisher, "/api/v1/incidents")["incidents"] == theirs
