@@ -249,8 +249,10 @@ def is_power_failure(
     whole regions, or be silent by half or more in every operator. In one region without phones of
     ours nothing distinguishes the two; a silent one does. Or the lines of one operator lost power
     together lately, and do so again; or they are all of a region, and power failed by regions
-    lately.
+    lately. An operator whose phones fell where lines of others live is no power failure.
     """
+    if _have_phones_of_operator_fallen(cells, vantages, limits):
+        return False
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = sum_silent([s for s in regional if s.place.access == "mobile"])
     fixed = [s for s in regional if s.place.access not in ("mobile", "hosting")]
@@ -265,6 +267,26 @@ def is_power_failure(
     if lives and _is_rationed(select_silent(cells, vantages), vantages):
         return True
     return (lives or lacks_phones) and len(silent_networks) > 1 and is_whole
+
+
+def _have_phones_of_operator_fallen(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Return whether most phones of a named operator fell where lines of others live.
+
+    A grid takes masts by region, so those in regions without power say nothing.
+    """
+    operators = [cell for cell in cells if cell.scope.asn and not cell.scope.region]
+    inside = select_inside(operators, vantages) if operators else []
+    names = {v.witness.nym for v in inside}
+    lines: defaultdict[str, list[VantagePresence]] = defaultdict(list)
+    for vantage in vantages:
+        if vantage.place.access == "fixed" and vantage.witness.nym not in names:
+            lines[vantage.place.region].append(vantage)
+    lit = {r for r, others in lines.items() if sum_silent(others).share <= limits.alive_share}
+    phones = [v for v in inside if v.place.access == "mobile" and v.place.region in lit]
+    count = sum_silent(phones)
+    return count.votes >= limits.witnesses and count.share >= limits.confirm_share
 
 
 def _is_rationed(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:

@@ -1,15 +1,17 @@
 """Openings of an outage: what came back, less what another outage keeps dark.
 
 Theory of operation. In a cut vantages come back by chance, one now and then (`back_chance`). More
-returns within `back_window_s` than that explains (`back_alpha`), or two fifths of the outage
-however slowly they came, may be an opening. It is one if they last for `back_hold_s`: then the
-cells of which a fifth is back are named. Stragglers belong to the opening before, and what comes
-back slowly after others is one only if it tells more than they did.
+returns within `back_window_s` than that explains (`back_alpha`), in all of it or in one network or
+region, or two fifths of the outage however slowly they came, may be an opening. It is one if they
+last for `back_hold_s`: then the cells of which a fifth is back are named. Stragglers belong to the
+opening before, and what comes back slowly after others is one only if it tells more than they did.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import NamedTuple
 
 from heliograph.units import SECOND_US
@@ -171,13 +173,55 @@ def find_returns(
 ) -> Returns | None:
     """Find more returns than chance makes, or many slow ones; None without either."""
     returned = _list_returned(vantages, turns, started, now_us, limits)
-    count = _count_returned(vantages, returned, limits)
-    is_enough = count.hits >= limits.burst
-    chances = [limits.back_chance] * round(count.votes)
-    if is_enough and upper_tail(chances, round(count.hits)) <= limits.back_alpha:
+    if not _exceed_chance(vantages, returned, limits.back_alpha, limits):
+        returned = _select_back_parts(vantages, returned, limits)
+    if returned:
         first_us = min(s.back_us for s in returned)
         return Returns(now_us, first_us, first_us)
     return _find_slow(vantages, turns, started, now_us, limits)
+
+
+def _exceed_chance(
+    vantages: Sequence[VantagePresence],
+    returned: Sequence[VantagePresence],
+    alpha: float,
+    limits: Thresholds,
+) -> bool:
+    """Return whether more of some vantages returned than do by chance."""
+    if len(returned) < limits.burst:
+        return False
+    count = _count_returned(vantages, returned, limits)
+    chances = [limits.back_chance] * round(count.votes)
+    return count.hits >= limits.burst and upper_tail(chances, round(count.hits)) <= alpha
+
+
+def _select_back_parts(
+    vantages: Sequence[VantagePresence], returned: Sequence[VantagePresence], limits: Thresholds
+) -> list[VantagePresence]:
+    """Select those returned in the networks and regions in which that is no chance.
+
+    An order is lifted by operator or by region, and a small one is lost among the returns that
+    chance makes in a country. As many tests as there are parts share the tail probability.
+    """
+    if len(returned) < limits.burst:
+        return []  # as nearly always
+    selected: set[str] = set()
+    for read_part in (attrgetter("place.asn"), attrgetter("place.region")):
+        members = _group_by(read_part, vantages)
+        alpha = limits.back_alpha / (2 * len(members))
+        for part, back in _group_by(read_part, returned).items():
+            if _exceed_chance(members[part], back, alpha, limits):
+                selected.update(v.witness.nym for v in back)
+    return [v for v in returned if v.witness.nym in selected]
+
+
+def _group_by(
+    read_part: Callable[[VantagePresence], int | str], vantages: Iterable[VantagePresence]
+) -> dict[int | str, list[VantagePresence]]:
+    groups: defaultdict[int | str, list[VantagePresence]] = defaultdict(list)
+    for vantage in vantages:
+        groups[read_part(vantage)].append(vantage)
+    return groups
 
 
 def _find_slow(

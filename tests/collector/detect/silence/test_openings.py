@@ -108,3 +108,19 @@ def test_few_that_come_back_one_by_one_are_none() -> None:
         signals += drop([vantage], ONSET, Random(number), END + 600 * number)[1:]
     cut = play([*home, *world(each=3)], signals, END + 7_800)
     assert list_openings(cut) == []
+
+
+def test_a_small_operator_that_is_back_first_is_an_opening() -> None:
+    """Six of 246 are back at once, while the others are dark for two hours more.
+
+    Version 151 told of it at the end: in all of the country they are no more than chance makes.
+    """
+    small = people(VantageLocation("KZ", "ALA", MOBILE[0], "mobile"), 6)
+    large = [v for asn in FIXED for v in people(VantageLocation("KZ", "ALA", asn, "fixed"), 80)]
+    rng = Random(1)
+    signals = drop(large, ONSET, rng, END + 7_200) + drop(small, ONSET, rng, END)
+    cut = play([*small, *large, *world(each=3)], signals, END + 1_800)
+    ((seen_us, share),) = list_openings(cut)
+    assert seen_us <= at(END + 240)
+    assert share >= 0.9
+    assert {part.scope.asn for part in cut.turns[-1].parts} == {MOBILE[0]}
