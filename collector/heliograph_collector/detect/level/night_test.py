@@ -7,6 +7,7 @@ habit, or tell what they measured. Five people do not go to bed within a minute.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
@@ -27,6 +28,7 @@ from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, 
 from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.ranks import MEMBERS
 
 # Assumed, all of them:
 _SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent, until nights are known …
@@ -109,11 +111,29 @@ def may_be_habit(
 def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:
     """Return whether five or more went, of whom four fifths did within a minute.
 
-    Somebody may have gone by chance shortly before.
+    Somebody may have gone by chance shortly before. An order may also take one operator after
+    another: then each of its networks went within a minute, and people of one do not go to bed
+    together.
     """
-    times_us = sorted(vantage.lost_us for vantage in presence.list_silent(country, burst_us))
-    if len(times_us) < presence.limits.votes:
+    silent = presence.list_silent(country, burst_us)
+    if len(silent) < presence.limits.votes:
         return False
-    most_us = times_us[math.ceil(_MOST * len(times_us)) - 1 :]
-    spans_us = (last - first for first, last in zip(times_us, most_us, strict=False))
-    return min(spans_us) <= _AT_ONCE_US
+    if _measure_most([vantage.lost_us for vantage in silent]) <= _AT_ONCE_US:
+        return True
+    by_network: defaultdict[int, list[int]] = defaultdict(list)
+    for vantage in silent:
+        by_network[vantage.place.asn].append(vantage.lost_us)
+    at_once = [
+        times_us
+        for times_us in by_network.values()
+        if len(times_us) > 1 and _measure_most(times_us) <= _AT_ONCE_US
+    ]
+    are_several = sum(len(times_us) >= MEMBERS for times_us in at_once) > 1
+    return are_several and sum(map(len, at_once)) >= _MOST * len(silent)
+
+
+def _measure_most(times_us: Sequence[int]) -> int:
+    """Measure the shortest time in which four fifths of these are."""
+    ordered = sorted(times_us)
+    latest_us = ordered[math.ceil(_MOST * len(ordered)) - 1 :]
+    return min(last - first for first, last in zip(ordered, latest_us, strict=False))

@@ -90,3 +90,21 @@ def test_a_cut_at_an_hour_at_which_most_sleep_is_told_at_once_though_one_went_be
     signals += drop(people[:1], cut_s - 90, rng) + drop(people[1:], cut_s, rng)
     (told,) = watched(signals, cut_s / HOUR + 100 / 3_600)
     assert [i.state for i in told] == [IncidentState.CONFIRMED]
+
+
+@pytest.mark.parametrize("is_by_operator", [True, False], ids=["by operator", "one by one"])
+def test_phones_that_go_operator_by_operator_in_a_second_evening_do_not_sleep(
+    *, is_by_operator: bool
+) -> None:
+    """Three of each operator at once, 150 s apart. Up to version 152 it was taken for sleep."""
+    rng = Random(36)
+    people = country(each=1)
+    phones = [v for v in people if v.place.access == "mobile"]
+    signals = sleep_in_turn(people, [4], rng)
+    since_s = DAY + EVENING + HOUR
+    for number, asn in enumerate(sorted({v.place.asn for v in phones})):
+        for phone in (v for v in phones if v.place.asn == asn):
+            late_s = 150 * number if is_by_operator else rng.uniform(0, 1_200)
+            signals += drop([phone], since_s + late_s, rng)
+    (found,) = watched(signals, since_s / HOUR + 0.2)
+    assert [bool(i.confirmed_us) for i in found] == ([True] if is_by_operator else [])
