@@ -4,13 +4,14 @@ nginx and unbound are Debian's own; servers that misbehave are small and ours. A
 experiment: condition, target, and the steps to be reported.
 """
 
+import io
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, fields
 from pathlib import Path
 from time import monotonic
@@ -18,6 +19,7 @@ from time import monotonic
 import pytest
 
 from heliograph.observation import Observation
+from heliograph_agent import cli
 from support.examples import IS_SOAK
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
@@ -237,12 +239,13 @@ def test_what_cannot_run_says_why_in_one_sentence(
 ) -> None:
     bad = tmp_path / "bad.yml"
     bad.write_text("hello: world\n")
-    experiment, *more = (argument.format(bad=bad) for argument in arguments)
-    ran = Command(state=tmp_path).run(experiment, "", *more)
-    assert ran.code == code
-    assert sentence in ran.err
-    assert ran.err.startswith("heliograph-agent: ")
-    assert ran.err.count("\n") == 1
+    more = [argument.format(bad=bad) for argument in arguments]
+    with redirect_stderr(io.StringIO()) as error:  # a process each would only load the same again
+        assert cli.main(["probe", *more, f"--state={tmp_path}"]) == code
+    said = error.getvalue()
+    assert sentence in said
+    assert said.startswith("heliograph-agent: ")
+    assert said.count("\n") == 1
 
 
 def test_ctrl_c_stops_it_within_a_second_and_shows_what_was_seen(world: Loopback) -> None:
