@@ -6,18 +6,16 @@ that joins with a new key must count as itself.
 """
 
 import asyncio
-import io
 import json
 import shutil
 import sqlite3
-from contextlib import closing, redirect_stdout
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from heliograph.envelope import decompress_batch
-from heliograph_agent import cli
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal
 from support.programs import agent, ask, collector, eventually, started
@@ -58,10 +56,7 @@ def find_agent(world: World) -> dict[str, object]:
 
 
 def says_so(world: World, machine: str) -> bool:
-    """Ask in this process, which polls: a command is half a second of CPU."""
-    with redirect_stdout(io.StringIO()) as out:
-        assert cli.main(["status", "--json", "--state", str(world.home / machine)]) == 0
-    return bool(json.loads(out.getvalue()).get("cloned"))
+    return bool(world.read_status(machine).get("cloned"))
 
 
 @pytest.mark.slow

@@ -3,15 +3,18 @@
 import base64
 import collections
 import contextlib
+import io
 import json
 import socket
 import sqlite3
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from heliograph_agent import cli
 from support import local_targets
 from support.ports import free_port
 from support.programs import agent, ask, collector, eventually, started
@@ -106,8 +109,14 @@ class World:
 
     def waiting(self, name: str = "agent") -> int:
         """Return how many measurements and envelopes the agent still holds."""
-        counts = json.loads(ask(agent("status", "--json", "--state", self.home / name)))
-        return int(counts["queued_measurements"]) + int(counts["queued_envelopes"])
+        status = self.read_status(name)
+        return int(status["queued_measurements"]) + int(status["queued_envelopes"])
+
+    def read_status(self, name: str = "agent") -> dict[str, Any]:
+        """Ask in this process, which polls: a command is half a second of CPU."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert cli.main(["status", "--json", "--state", str(self.home / name)]) == 0
+        return dict(json.loads(out.getvalue()))
 
     def stored(self) -> collections.Counter[int]:
         """Return how often each sequence is in the store, by the API's listing."""
