@@ -204,14 +204,16 @@ def find_blocked_carrier(
 ) -> BlockedCarrier | None:
     """Find a carrier that is silent in cells where vantages of others live on.
 
-    Only those count that used another carrier before: who changes it tells so in its reports.
+    Only those count that used another carrier before: who changes it tells so in its reports. And
+    they are in the networks of the silent: others show nothing of operators that are cut.
     """
     groups = group_by_carrier(vantages)
     for carrier, group in groups.items() if len(groups) > 1 else ():
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
         if not cells:
             continue
-        inside = select_inside(cells, vantages)
+        networks = {v.place.asn for v in select_silent(cells, group)}
+        inside = [v for v in select_inside(cells, vantages) if v.place.asn in networks]
         others = [
             s
             for s in inside
