@@ -15,6 +15,7 @@ from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
+from heliograph_collector.detect.silence.late_networks import fell_in_fault
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
@@ -39,11 +40,11 @@ def find_doubts(
         in_order: The country fell in the order of a power failure.
     """
     limits = sample.limits
-    if sample.have_ways_fallen:
+    silent = [vantage for vantage in fallen if vantage.is_silent]
+    if sample.have_ways_fallen or fell_in_fault(sample.presence, fall.scope.country, silent):
         return (HoldReason.COMMON,)
     if are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
-    silent = [vantage for vantage in fallen if vantage.is_silent]
     began_us = fall.started.earliest_us
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or in_order

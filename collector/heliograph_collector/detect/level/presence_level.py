@@ -377,7 +377,8 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
-    is_common = fall.held == (HoldReason.COMMON,)  # its people report later whether it is our fault
+    # Its people report later whether it is our fault, unless that is over for most networks.
+    is_common = sample.have_ways_fallen and fall.held == (HoldReason.COMMON,)
     is_power = in_order and bool(failures)
     is_power |= is_power_told(fall, fallen, limits, sample.now_us)
     if fall.held and not (is_power or is_common):

@@ -118,7 +118,7 @@ class _Evaluation:
             return CandidateOutcome.SETTLED if is_blocked else self._suspect()
         blocked = self._voters.find_blocked_carrier(self._burst_us)
         self._is_lasting = is_ours and late_networks.may_be_late(*where)
-        self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
+        self._is_doubtful = blocked is not None and blocked.nearby_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
         is_doubted = self._is_doubtful or self._is_lasting

@@ -197,6 +197,7 @@ class BlockedCarrier:
     carrier: str
     cells: tuple[AffectedCell, ...]
     living_share: float  # of the votes there, by other carriers
+    nearby_share: float  # the same in the networks in which these are
 
 
 def find_blocked_carrier(
@@ -212,18 +213,22 @@ def find_blocked_carrier(
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
         if not cells:
             continue
-        networks = {v.place.asn for v in select_silent(cells, group)}
-        inside = [v for v in select_inside(cells, vantages) if v.place.asn in networks]
         others = [
             s
-            for s in inside
+            for s in select_inside(cells, vantages)
             if s.witness.carrier != carrier
             and s.place.access != "hosting"
             and max(s.since_us, s.moved_us) < before_us
         ]
-        count = sum_silent(others)
+        networks = {v.place.asn for v in select_silent(cells, group)}
+        beside = [v for v in others if v.place.asn in networks]
+        count = sum_silent(beside)
         if _is_alive(count, limits) and not _is_place_dark(group, others, limits):
-            return BlockedCarrier(carrier, cells, count.votes / sum_silent(inside).votes)
+            inside = [v for v in select_inside(cells, vantages) if v.place.asn in networks]
+            shared = {v.place.asn for v in beside}
+            nearby = [v for v in inside if v.place.asn in shared]
+            shares = (count.votes / sum_silent(members).votes for members in (inside, nearby))
+            return BlockedCarrier(carrier, cells, *shares)
     return None
 
 

@@ -353,6 +353,7 @@ class SilenceDetector:
         candidate = self._candidates.get(country)
         draft = None if candidate is None else candidate.dark
         outages = [o for o in self._open_outages(country) if o is not draft]
+        self._presence.gaps = self.coverage_gaps
         new_outages = self._levels.evaluate(self._presence, country, now_us, outages)
         self._outages += promotion.select_uncovered(new_outages, self._outages)
         is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))

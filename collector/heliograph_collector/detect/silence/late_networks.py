@@ -11,10 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
+from heliograph_collector.incidents.incident import HoldReason
 
+_FOUND_US = 120 * SECOND_US  # from a fault's first loss until it is found; assumed
 _DARK_SHARE = 0.9  # of a network's members that are silent still; assumed
 _CHANCE = 0.01  # that agents which return each by itself do so network by network; assumed
 
@@ -48,6 +51,24 @@ def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
         if any(network.is_dark for network in networks if len(network.members) >= MEMBERS):
             return True  # the rest need not be read, each of which is a whole country
     return compute_rank_chance(_list_returns(others, since_us)) <= _CHANCE
+
+
+def fell_in_fault(
+    presence: PresenceTracker, country: str, silent: Sequence[VantagePresence]
+) -> bool:
+    """Return whether most of the silent fell in a fault of ours, which few networks still have.
+
+    A country that is cut in such a fault is dark in most of its networks.
+    """
+    for gap in presence.gaps:
+        if gap.why is not HoldReason.COMMON or gap.country not in ("", country):
+            continue
+        since_us = gap.since_us - _FOUND_US
+        inside = sum(since_us <= vantage.lost_us <= gap.until_us for vantage in silent)
+        if 2 * inside > len(silent):
+            own = _list_networks(presence, country, since_us)
+            return 2 * sum(network.is_dark for network in own) < len(own)
+    return False
 
 
 def _list_networks(presence: PresenceTracker, country: str, since_us: int) -> list[_NetworkMembers]:

@@ -97,9 +97,8 @@ def _may_dial_in(
     silent = [v for v in select_silent(cells, vantages) if v.lost_us >= since_us]
     if len({v.place.asn for v in silent}) != 1:
         return False
-    are_few_phones = all(v.place.access == "mobile" for v in silent) and all(
-        cell.votes < THRESHOLDS.few for cell in cells
-    )
+    are_phones = all(v.place.access == "mobile" for v in silent)
+    are_few_phones = are_phones and len(silent) < THRESHOLDS.few
     are_lines = all(v.place.access == "fixed" for v in silent)
     may_dial = are_few_phones or (are_lines and measure_middle(silent) > _DIAL_US)
     if not may_dial or not is_night_hour(silent[0].place.country, since_us):
