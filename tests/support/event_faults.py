@@ -13,14 +13,11 @@ from support.reported_events import Outage, Scene
 KNOWN_WRONG = frozenset(
     {
         ("a cloud, site by site", 18),
-        ("a curfew's end", 0),  # six of nine of one operator go to bed first; low confidence
+        ("a curfew's end", 17),  # people of one region go to bed first
         ("load shedding", 18),
         ("load shedding", 19),
         ("New Year", 2),
         ("New Year", 9),
-        ("New Year", 13),
-        ("other NATs at night", 1),
-        ("phones held at 2G", 18),
     }
 )
 UNPUBLISHED_US = 240 * SECOND_US  # in which a block of us is no news to the public
