@@ -7,8 +7,8 @@ groups of `aggregate.disclosure` alone:
 1. The persons of a cell (votes of established vantages) are grouped by network. A group is a
    network of k or more, or the other networks together, if they are k or more. A person in no group
    changes nothing that is published: not the cell, its votes, its share, nor the confidence.
-2. A cell of no group is not named. The rest of an incident is published without it. Where nothing
-   would be left of a country whose parts fell whole, these are told together as the country.
+2. A cell of no group is not named. The rest of an incident is published without it. If it has no
+   other cells, and these are parts of a country that fell whole, they are published as the country.
 3. A cell of one group that is a network is the narrowest scope of its persons: detectors name the
    widest, whose width would reveal that somebody elsewhere agrees.
 4. `networks` counts the groups; the other networks together are two at least.

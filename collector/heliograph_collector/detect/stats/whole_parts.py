@@ -1,10 +1,10 @@
 """Whole parts: name the operators, or regions, that fell, where others of the country live whole.
 
 A cell of fewer than five votes is not named by itself (localization.py). So a cable that takes four
-of six operators, of four votes each, would be told as a cut of the country. Here silence goes by
-operator: the votes of each are all silent or all live, which chance does not make of a cut that
-takes lines anywhere (G-test of independence: Sokal and Rohlf, Biometry, 1981, chapter 17). Lines
-are counted, because phones behind one NAT are lost together.
+of six operators, with four votes each, seems to cut the country. But the votes of each operator are
+all silent or all live, which chance does not make of a cut that takes lines anywhere (G-test of
+independence: Sokal and Rohlf, Biometry, 1981, chapter 17). Lines are counted, because phones behind
+one NAT are lost together.
 """
 
 import math
