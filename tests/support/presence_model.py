@@ -56,6 +56,18 @@ class Cut:
 people = partial(vantages_at, first_us=OLD_US)  # (place, count), each behind another address
 
 
+def list_people(
+    regions: Iterable[str], asns: Sequence[int], access: str, each: int
+) -> list[VantageRef]:
+    """Return `each` vantages of every operator in every region of Kazakhstan."""
+    return [
+        vantage
+        for region in regions
+        for asn in asns
+        for vantage in people(VantageLocation("KZ", region, asn, access), each)
+    ]
+
+
 def country(
     code: str = "KZ", regions: Sequence[str] = ("ALA", "AST", "VOS"), each: int = 2
 ) -> list[VantageRef]:

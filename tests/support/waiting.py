@@ -28,7 +28,7 @@ async def until(
         if await true():
             return
         pause = choose_pause(waited_s, time.monotonic() - began, pause_s)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(pause)  # another process works, and no event of it reaches this one
         waited_s += pause
     raise AssertionError(f"did not become true within {deadline_s} s")
 
@@ -49,5 +49,6 @@ def until_now(true: Callable[[], bool], deadline_s: float = 240.0) -> None:
         if true():
             return
         poll_s = time.monotonic() - began
-        time.sleep(max(choose_pause(began - start, poll_s), min(poll_s, 2.0)))
+        pause = max(choose_pause(began - start, poll_s), min(poll_s, 2.0))
+        time.sleep(pause)  # another process works, and there is no loop for its events
     raise AssertionError(f"did not become true within {deadline_s} s")

@@ -213,9 +213,10 @@ def find_blocked_carrier(
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
         if not cells:
             continue
+        everybody = select_inside(cells, vantages)
         others = [
             s
-            for s in select_inside(cells, vantages)
+            for s in everybody
             if s.witness.carrier != carrier
             and s.place.access != "hosting"
             and max(s.since_us, s.moved_us) < before_us
@@ -224,7 +225,7 @@ def find_blocked_carrier(
         beside = [v for v in others if v.place.asn in networks]
         count = sum_silent(beside)
         if _is_alive(count, limits) and not _is_place_dark(group, others, limits):
-            inside = [v for v in select_inside(cells, vantages) if v.place.asn in networks]
+            inside = [v for v in everybody if v.place.asn in networks]
             shared = {v.place.asn for v in beside}
             nearby = [v for v in inside if v.place.asn in shared]
             shares = (count.votes / sum_silent(members).votes for members in (inside, nearby))
@@ -284,7 +285,9 @@ def _have_phones_of_operator_fallen(
     A grid takes masts by region, so those in regions without power say nothing.
     """
     operators = [cell for cell in cells if cell.scope.asn and not cell.scope.region]
-    inside = select_inside(operators, vantages) if operators else []
+    if not operators:
+        return False
+    inside = select_inside(operators, vantages)
     names = {v.witness.nym for v in inside}
     lines: defaultdict[str, list[VantagePresence]] = defaultdict(list)
     for vantage in vantages:

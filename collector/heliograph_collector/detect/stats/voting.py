@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from heliograph.units import DAY_US
 from heliograph_collector.model.line_names import NAME_HEAD, read_day
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
@@ -196,9 +197,11 @@ def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, fl
 
 
 def sum_votes(
-    votes_by_key: Mapping[VantageLocation, VoteCount] | Mapping[str, VoteCount],
+    votes_by_key: Mapping[VantageLocation, VoteCount]
+    | Mapping[str, VoteCount]
+    | Mapping[Scope, VoteCount],
 ) -> VoteCount:
-    """Sum the votes of all locations or countries."""
+    """Sum the votes of all locations, countries or cells."""
     overall = VoteCount()
     for vote_count in votes_by_key.values():
         overall.add(vote_count)

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from heliograph_collector.detect.stats.localization import build_cell
 from heliograph_collector.detect.stats.tails import chi_squared_tail
-from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, sum_votes
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -40,7 +40,7 @@ def _find_parts(votes: VotesByPlace, limits: Thresholds) -> list[AffectedCell]:
     found = []
     for parts in (_group_by_operator(people), _group_by_region(people)):
         chance = _compute_chance(parts.values())
-        dark = _list_dark(parts, _sum(people.values()).hits, limits)
+        dark = _list_dark(parts, sum_votes(people).hits, limits)
         if chance < _CHANCE and dark:
             found.append((chance, dark))
     _, scopes = min(found, default=(1.0, []))
@@ -69,11 +69,11 @@ def _sum_by_part(pairs: Iterable[tuple[Scope, VoteCount]]) -> dict[Scope, VoteCo
 
 def _list_dark(parts: Mapping[Scope, VoteCount], silent: float, limits: Thresholds) -> list[Scope]:
     """List the parts that fell, if others live whole and these explain most silences."""
-    living = [count for count in parts.values() if count.share <= limits.alive_share]
+    living = {part: count for part, count in parts.items() if count.share <= limits.alive_share}
     dark = {part: count for part, count in parts.items() if _is_dark(count, limits)}
-    named = _sum(dark.values())
+    named = sum_votes(dark)
     is_explained = named.votes >= limits.votes and named.hits >= _NAMED_SHARE * silent
-    lives = len(living) >= _LIVING_PARTS and _sum(living).votes >= limits.votes
+    lives = len(living) >= _LIVING_PARTS and sum_votes(living).votes >= limits.votes
     return sorted(dark) if is_explained and lives else []
 
 
@@ -82,13 +82,6 @@ def _is_dark(count: VoteCount, limits: Thresholds) -> bool:
     is_small = count.votes < limits.votes
     least = 1 - limits.alive_share if is_small else limits.confirm_share
     return count.votes >= limits.burst and count.share >= least
-
-
-def _sum(counts: Iterable[VoteCount]) -> VoteCount:
-    total = VoteCount()
-    for count in counts:
-        total.add(count)
-    return total
 
 
 def _compute_chance(counts: Collection[VoteCount]) -> float:

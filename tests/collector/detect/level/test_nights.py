@@ -93,7 +93,7 @@ def test_a_cut_at_an_hour_at_which_most_sleep_is_told_at_once_though_one_went_be
 
 
 @pytest.mark.parametrize("is_by_operator", [True, False], ids=["by operator", "one by one"])
-def test_phones_that_go_operator_by_operator_in_a_second_evening_do_not_sleep(
+def test_phones_that_go_operator_by_operator_in_a_second_evening_are_cut(
     *, is_by_operator: bool
 ) -> None:
     """Three of each operator at once, 150 s apart. Up to version 152 it was taken for sleep."""

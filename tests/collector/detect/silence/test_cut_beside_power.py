@@ -8,16 +8,11 @@ import pytest
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import VantageLocation, VantageRef
-from support.presence_model import at, drop, live, people, world
+from support.presence_model import at, drop, list_people, live, people, world
 
 ONSET = 7_200.0
 REGIONS = ("ALA", "AST", "VOS", "KAR")
-LINES = [
-    line
-    for region in REGIONS
-    for asn in (201, 202, 203)
-    for line in people(VantageLocation("KZ", region, asn, "fixed"), 1)
-]
+LINES = list_people(REGIONS, (201, 202, 203), "fixed", 1)
 PHONES = [
     phone for region in REGIONS for phone in people(VantageLocation("KZ", region, 101, "mobile"), 3)
 ]

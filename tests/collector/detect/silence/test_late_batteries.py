@@ -17,24 +17,14 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
-from support.presence_model import Signals, at, confirmed, live, people, world
+from support.presence_model import Signals, at, confirmed, list_people, live, world
 
 HOUR, MINUTE = 3_600.0, 60.0
 ONSET = 5 * HOUR
 BACK = ONSET + 4 * HOUR
 REGIONS = ("ALA", "AST", "VOS", "KAR")
-LINES = [
-    line
-    for region in REGIONS
-    for asn in (201, 202, 203)
-    for line in people(VantageLocation("KZ", region, asn, "fixed"), 4)
-]
-PHONES = [
-    phone
-    for region in REGIONS
-    for asn in (101, 102)
-    for phone in people(VantageLocation("KZ", region, asn, "mobile"), 3)
-]
+LINES = list_people(REGIONS, (201, 202, 203), "fixed", 4)
+PHONES = list_people(REGIONS, (101, 102), "mobile", 3)
 
 
 def _lose(vantage: VantageRef, heard_s: float, *, on_battery: bool | None = None) -> VantageLoss:

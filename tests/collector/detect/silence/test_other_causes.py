@@ -7,22 +7,13 @@ import pytest
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import VantageLocation
-from support.presence_model import at, drop, live, people, world
+from support.presence_model import at, drop, list_people, live, people, world
 
 ONSET = 7_200.0
 LATER = ONSET + 1_500.0
-LINES = [
-    line
-    for region in ("ALA", "AST", "VOS")
-    for asn in (201, 202, 203)
-    for line in people(VantageLocation("KZ", region, asn, "fixed"), 3)
-]
-PHONES = [
-    phone
-    for region in ("ALA", "AST", "VOS")
-    for asn in (101, 102)
-    for phone in people(VantageLocation("KZ", region, asn, "mobile"), 3)
-]
+REGIONS = ("ALA", "AST", "VOS")
+LINES = list_people(REGIONS, (201, 202, 203), "fixed", 3)
+PHONES = list_people(REGIONS, (101, 102), "mobile", 3)
 OPERATOR = people(VantageLocation("KZ", "KAR", 301, "fixed"), 9)
 CITY = [line for line in LINES if line.place.region == "ALA"]
 
