@@ -13,7 +13,6 @@ from support.reported_events import Outage, Scene
 KNOWN_WRONG = frozenset(
     {
         ("a cloud, site by site", 18),
-        ("a curfew's end", 17),  # people of one region go to bed first
         ("load shedding", 18),
         ("load shedding", 19),
         ("New Year", 2),

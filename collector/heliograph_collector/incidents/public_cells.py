@@ -86,17 +86,21 @@ def _restrict_cells(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCe
 
 
 def _pool_small_parts(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCell, ...]:
-    """Return the country of which only parts of fewer than k persons each fell whole.
+    """Return the cells of which only parts of fewer than k persons each fell whole.
 
-    Its share is that of the country. Nothing else would be left of a country that is half dark.
+    Their shares are those of the whole. Nothing else would be left of a country that is half dark.
     """
-    parts = [cell for cell in cells if cell.country_share is not None]
-    persons = [person for part in parts for person in part.persons or ()]
-    if not _has_enough(persons, k):
-        return ()
-    votes = sum(person.votes for person in persons)
-    share = min(part.country_share or 0.0 for part in parts)
-    return (AffectedCell(Scope(parts[0].scope.country), votes, share, networks=2),)
+    persons: defaultdict[Scope, list[PlaceVotes]] = defaultdict(list)
+    shares: defaultdict[Scope, list[float]] = defaultdict(list)
+    for cell in cells:
+        if cell.part_of is not None:
+            persons[cell.part_of.scope] += cell.persons or ()
+            shares[cell.part_of.scope].append(cell.part_of.share)
+    return tuple(
+        AffectedCell(whole, sum(p.votes for p in persons[whole]), min(shares[whole]), networks=2)
+        for whole in sorted(persons)
+        if _has_enough(persons[whole], k)
+    )
 
 
 def _restrict_hints(incident: Incident, k: float) -> tuple[str, ...]:

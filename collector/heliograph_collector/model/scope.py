@@ -121,6 +121,13 @@ class PlaceVotes(NamedTuple):
     hits: float
 
 
+class WholeCell(NamedTuple):
+    """A cell of which some parts fell whole, and the share of its votes that are hits."""
+
+    scope: Scope
+    share: float
+
+
 @dataclass(frozen=True, slots=True)
 class AffectedCell:
     """A cell that is cut (or back), and the unaffected cells in it (`beyond`)."""
@@ -133,8 +140,7 @@ class AffectedCell:
     # Votes of established vantages, which k-anonymity counts. None: not known, as in the log.
     persons: tuple[PlaceVotes, ...] | None = None
     lines: float = 0.0  # networks with a vote, each once
-    # Silent share of the country, where this was named as a part of it that fell whole.
-    country_share: float | None = None
+    part_of: WholeCell | None = None  # that it was named instead of, as a part that fell whole
 
 
 def is_in_cells(location: VantageLocation, cells: Iterable[AffectedCell]) -> bool:

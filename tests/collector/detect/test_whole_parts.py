@@ -68,6 +68,28 @@ def test_regions_that_fell_whole_are_named() -> None:
     assert _name(votes) == [Scope("KZ", region) for region, fell in regions.items() if fell]
 
 
+@pytest.mark.parametrize(("access", "first"), [("mobile", 100), ("fixed", 200)])
+def test_operators_of_one_access_are_named_where_another_lives(access: str, first: int) -> None:
+    """All phones, or all lines, were named up to version 155."""
+    sizes = {first + 1: (8, True), first + 2: (5, True), first + 3: (4, False)}
+    sizes |= {304 - first: (6, False), 305 - first: (6, False)}  # of the other access
+    votes = [(v, sizes[v.place.asn][1]) for v in _settle(sizes)]
+    assert _localize(votes)[-1] == Scope("KZ", access=access)
+    assert _name(votes) == [Scope("KZ", asn=first + 1), Scope("KZ", asn=first + 2)]
+
+
+def test_an_operator_with_lines_that_live_is_named_for_its_phones() -> None:
+    settled = {("mobile", 1): True, ("mobile", 2): True, ("mobile", 3): False, ("fixed", 1): False}
+    votes = [
+        (vantage, is_silent)
+        for (access, asn), is_silent in settled.items()
+        for region in REGIONS
+        for vantage in people(VantageLocation("KZ", region, asn, access), 1)
+    ]
+    assert _localize(votes) == [Scope("KZ", access="mobile")]
+    assert _name(votes) == [Scope("KZ", asn=1, access="mobile"), Scope("KZ", asn=2)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("living", [0.1, 0.2, 0.3])
 def test_a_remainder_of_lines_anywhere_is_a_country_that_was_cut(seed: int, living: float) -> None:

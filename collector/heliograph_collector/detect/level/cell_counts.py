@@ -96,8 +96,12 @@ class CellTest:
 
     @property
     def is_learned(self) -> bool:
-        """Return whether a habit is known; what people do at an hour of cuts is not."""
-        return self.usual.days >= LEARNED_DAYS and not self.usual.is_cut_hour
+        """Return whether a habit is known.
+
+        What people do at an hour of cuts is not, nor shortly before it: without a cut they may go
+        to bed earlier than in nights for which they stayed up until it came.
+        """
+        return self.usual.days >= LEARNED_DAYS and not self.usual.is_before_cuts
 
     @property
     def exceeds_world(self) -> bool:

@@ -7,7 +7,7 @@ from heliograph.units import DAY_US
 from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.habit import LEAST_VALUES, LevelHabit, UsualLevel
-from heliograph_collector.detect.level.nights import STEP_US, list_nights
+from heliograph_collector.detect.level.nights import NEAR_STEPS, STEP_US, list_nights
 from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
@@ -126,7 +126,8 @@ def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     usual = habit.find_usual(above)
     if usual is None:
         return _NEW if len(habit.values) < LEAST_VALUES else None
-    usual = replace(usual, is_cut_hour=is_cut_hour)
+    is_before = is_cut_hour or _is_cut_hour(habit, NEAR_STEPS)
+    usual = replace(usual, is_cut_hour=is_cut_hour, is_before_cuts=is_before)
     recent = sorted(v for v in habit.values[-_STEPS_A_DAY:] if v is not None and v > above)
     if usual.days >= LEARNED_DAYS or not recent:
         return usual
@@ -134,13 +135,15 @@ def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     return replace(usual, middle=middle, spread=DAY_SPREAD)
 
 
-def _is_cut_hour(habit: LevelHabit) -> bool:
+def _is_cut_hour(habit: LevelHabit, ahead: int = 0) -> bool:
     """Return whether confirmed cuts, and no earlier dark days, mark this time of day.
+
+    Or the one so many steps ahead.
 
     A curfew comes each night, more or less suddenly. Without this test, a night of it that could
     not be confirmed would be the habit that explains all later ones.
     """
-    days = list(enumerate(habit.list_days()))
+    days = list(enumerate(habit.list_days(ahead)))
     cut = [number for number, (_, is_cut) in days if is_cut]
     if len(cut) < _CUT_DAYS:
         return False

@@ -39,6 +39,7 @@ class UsualLevel:
     weekday_lowest: float | None  # of the same weekday, less an outage; None: not seen yet
     days: int  # days that have a value at this time of day
     is_cut_hour: bool = False  # at this time of day cuts were confirmed again and again
+    is_before_cuts: bool = False  # … or two hours later, so that when people sleep is unknown
     is_of_hour: bool = True  # of this time of day; else of the whole last day
 
     @property
@@ -105,14 +106,17 @@ class LevelHabit:
         lowest = sorted(min(week) for week in weeks if week)
         return lowest[len(lowest) >= _OUTLIER_WEEKS] if lowest else None
 
-    def list_days(self) -> Iterator[tuple[float | None, bool]]:
+    def list_days(self, ahead: int = 0) -> Iterator[tuple[float | None, bool]]:
         """Yield the lowest value near this time of day for each day, the newest first.
 
         The flag beside it is True if some values are missing because the cell was cut. The value is
         None if all are missing, or none is known yet.
+
+        Args:
+            ahead: Steps from this time of day to the one that is asked for.
         """
         for days in range(1, _DAYS + 1):
-            values = list(self._slots_near(days))
+            values = list(self._slots_near(days, ahead))
             measured = [value for value in values if value is not None]
             yield min(measured, default=None), len(measured) < len(values)
 
@@ -152,12 +156,12 @@ class LevelHabit:
         """Yield the values around this time of day, some days ago."""
         return (value for value in self._slots_near(days) if value is not None)
 
-    def _slots_near(self, days: int) -> Iterator[float | None]:
+    def _slots_near(self, days: int, ahead: int = 0) -> Iterator[float | None]:
         day = self._steps_a_day
         near = max(1, round(_NEAR_US / self.step_us)) if day > 2 else 0
         count = len(self.values)
         for offset in range(-near, near + 1, max(1, -(-2 * near // _MAX_NEAR))):
-            index = count - days * day + offset
+            index = count - days * day + ahead + offset
             if 0 <= index < count:
                 yield self.values[index]
 

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.units import SECOND_US
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
@@ -22,17 +22,23 @@ from heliograph_collector.detect.level.cell_counts import (
     count_absent,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
-from heliograph_collector.detect.level.darkness import CUT_HOUR_CHANCE, exclude_brief
+from heliograph_collector.detect.level.darkness import (
+    ALONE_SHARE,
+    CUT_HOUR_CHANCE,
+    exclude_brief,
+)
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
 from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.slow_parts import SUDDEN_US
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS
+from heliograph_collector.detect.stats.tails import upper_tail
 
 # Assumed, all of them:
-_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent, until nights are known …
-_AT_ONCE_US = 60 * SECOND_US  # … and in a night that may be as dark as some are
+_AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
+_CURFEW_US = 15 * MINUTE_US  # … and at an hour of cuts; people go to bed over an hour or two
 _MOST = 0.8
 
 
@@ -81,18 +87,20 @@ def may_be_habit(
     """Return whether people who switch off may explain a burst in a country.
 
     They may in a country that is often dark at this hour, until it is darker than ever; before
-    that is learned, in slow bursts at hours when days end. Five who go at once do not sleep.
+    that is learned, in slow bursts at hours when days end, and at an hour of cuts in slow ones that
+    leave as many as are up at night. Five who go at once do not sleep.
 
     Args:
         cell: The level of the country, if it has one.
         burst_us: The first silence of the burst.
     """
-    usual = None if cell is None else cell.usual
-    is_cut_hour = usual is not None and usual.is_cut_hour
-    if is_cut_hour or have_moved(presence, country, burst_us):
+    if have_moved(presence, country, burst_us) or _went_at_once(presence, country, burst_us):
         return False  # people who come by another way do not sleep
-    if _went_at_once(presence, country, burst_us):
-        return False
+    usual = None if cell is None else cell.usual
+    if usual is not None and usual.is_cut_hour:
+        lately = presence.list_silent(country, burst_us - HOUR_US)
+        is_slow = _measure_most([vantage.lost_us for vantage in lately]) > _CURFEW_US
+        return is_slow and not _exceeds_sleep(*count_absent(presence, country, now_us))
     lowest = None if usual is None else usual.earlier_lowest
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
@@ -101,11 +109,16 @@ def may_be_habit(
     if is_busy_hour(country, now_us):
         return False
     if cell is None or usual is None or usual.days < LEARNED_DAYS:
-        return presence.measure_spread(country, burst_us) > _SUDDEN_US
+        return presence.measure_spread(country, burst_us) > SUDDEN_US
     silent, size = count_absent(presence, country, now_us)
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
+
+
+def _exceeds_sleep(silent: int, size: int) -> bool:
+    """Return whether more are silent than sleep where nights are unknown for cuts."""
+    return upper_tail([ALONE_SHARE] * size, silent) <= CUT_HOUR_CHANCE
 
 
 def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:
@@ -136,4 +149,5 @@ def _measure_most(times_us: Sequence[int]) -> int:
     """Measure the shortest time in which four fifths of these are."""
     ordered = sorted(times_us)
     latest_us = ordered[math.ceil(_MOST * len(ordered)) - 1 :]
-    return min(last - first for first, last in zip(ordered, latest_us, strict=False))
+    spans = (last - first for first, last in zip(ordered, latest_us, strict=False))
+    return min(spans, default=0)

@@ -30,7 +30,7 @@ STEP_US = 15 * MINUTE_US  # of the habit; assumed
 _DAY = DAY_US // STEP_US
 _KNOWN = 0.9  # of a day's steps, of a day that is known; assumed
 _HOUR = 4  # steps that a night is dark, so that brief silences are none
-_NEAR = 8  # steps on either side of a time of day; who goes to bed an hour later is no new habit
+NEAR_STEPS = 8  # on either side of a time of day; who goes to bed an hour later is no new habit
 _MOST = 200  # people whose chance is computed
 _WEEK = 7  # days, which are of each kind
 
@@ -48,9 +48,11 @@ def list_nights(values: Sequence[float | None], before: int, *, is_day: bool) ->
     days = [_list_known(values[end - _DAY : end]) for end in ends]
     nights = [day for day in days if len(day) >= _KNOWN * _DAY]
     if is_day and len(nights) >= _WEEK:
-        middles = range(len(values) - _DAY, _NEAR, -_DAY)
-        near = [_list_known(values[at - _NEAR : min(at + _NEAR, before)]) for at in middles]
-        nights = [hours for hours in near if len(hours) > _NEAR]
+        middles = range(len(values) - _DAY, NEAR_STEPS, -_DAY)
+        near = [
+            _list_known(values[at - NEAR_STEPS : min(at + NEAR_STEPS, before)]) for at in middles
+        ]
+        nights = [hours for hours in near if len(hours) > NEAR_STEPS]
     return [1.0 - sorted(night)[_HOUR - 1] for night in nights]
 
 

@@ -4,8 +4,9 @@ Theory of operation. On a feast, or on the evening after the clocks change, peop
 country are away at an hour at which they never were. Where about six tenths of them are, chance
 makes some city or operator darker than the share that confirms a cut, though the country is not.
 So what the other parts have lost since a part began to fall is expected of that part too, and only
-more than chance makes of it is a cut. Parts that are as dark themselves are no measure: an order
-may take three operators of four.
+more than chance makes of it is a cut. Parts that are as dark themselves are no measure, as an order
+may take three operators of four, unless chance makes them so of what all others lost: where seven
+tenths of a country sleep, most of its parts are dark, and those that are not are too few to tell.
 """
 
 from collections import defaultdict
@@ -16,11 +17,12 @@ from heliograph_collector.detect.level.darkness import exclude_brief
 from heliograph_collector.detect.level.fall import find_main_fall
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.independence import compute_chance
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 
-_CHANCE = 1e-3  # of so many silences in a part, by what its country lost; assumed
+_CHANCE = 1e-3  # of so many silences in parts, by what their country lost; assumed
 
 # Assumed, all of them:
 _GONE_SHARE = 0.9  # of a part that is gone; a few may come another way
@@ -64,13 +66,16 @@ def is_gone_beside_others(scope: Scope, sample: Sample, since_us: int) -> bool:
 
 
 def _select_others(scope: Scope, sample: Sample, since_us: int) -> list[VantagePresence]:
-    """Select the vantages of the parts beside one that are not as dark as a cut."""
+    """Select the vantages of the parts beside one that are not as dark as in a cut."""
     groups: defaultdict[str | int, list[VantagePresence]] = defaultdict(list)
     country = sample.select_fallen(Scope(scope.country), since_us)
     for vantage in exclude_brief(country, sample.now_us):
         if not scope.includes(vantage.place):
             groups[_name_part(scope, vantage.place)].append(vantage)
-    return [v for group in groups.values() if not _is_dark(group, sample) for v in group]
+    lit = [v for group in groups.values() if not _is_dark(group, sample) for v in group]
+    dark = [v for group in groups.values() if _is_dark(group, sample) for v in group]
+    is_one = lit and compute_chance([sum_silent(lit), sum_silent(dark)]) > _CHANCE
+    return [*lit, *dark] if is_one else lit
 
 
 def _name_part(scope: Scope, place: VantageLocation) -> str | int:

@@ -34,6 +34,7 @@ from heliograph_collector.detect.silence.other_causes import list_beside, list_e
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.reconsideration import reconsider
+from heliograph_collector.detect.silence.slow_parts import are_like_rest
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
@@ -155,6 +156,8 @@ class _Evaluation:
         if sum_votes(votes).votes - sum(c.votes for c in cells) >= limits.votes:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
+            return None
+        if are_like_rest(cells, self._presence, self._all_others, self._burst_us, self._now_us):
             return None
         self._is_doubtful = self._may_be_carrier(witnesses, since_us)
         if self._is_doubtful or self._evasion.doubts(cells, self._voters):

@@ -44,15 +44,21 @@ def test_a_region_is_told_where_it_falls_further_than_its_country(
     assert any(i.state is IncidentState.SUSPECTED for i in hours[-1]) or told
 
 
-@pytest.mark.parametrize(("gone", "is_alike"), [(9, True), (16, False)])
-def test_a_part_is_not_measured_by_others_that_are_as_dark(gone: int, *, is_alike: bool) -> None:
-    """A part is not measured by other parts that are as dark.
+@pytest.mark.parametrize(
+    ("gone", "is_alike"),
+    [((12, 9, 9), True), ((12, 16, 1), False), ((17, 14, 8), True)],
+    ids=["people left", "an order for two of three", "most sleep"],
+)
+def test_a_part_is_not_measured_by_others_that_are_as_dark(
+    gone: tuple[int, int, int], *, is_alike: bool
+) -> None:
+    """A part is not measured by other parts that are as dark, unless chance makes all alike.
 
-    An order may take two regions of three; where each lost about a half, people left. Two thirds of
-    one region, ALA, are silent, and almost none of the third.
+    An order may take two regions of three; where each lost about a half, people left, and where
+    seven tenths sleep most regions are dark. Version 155 compared with the third region alone.
     """
     presence = PresenceTracker()
-    lost = {"ALA": 12, "AST": gone, "VOS": gone if is_alike else 1}
+    lost = dict(zip(("ALA", "AST", "VOS"), gone, strict=True))
     for vantage in country(each=3):
         presence.on_arrival(VantageArrival(at(0), vantage))
         lost[vantage.place.region] -= 1

@@ -1,0 +1,60 @@
+"""People who go to bed early after a curfew are not cut off."""
+
+from random import Random
+
+import pytest
+
+from support.presence_model import country, drop, world
+from support.small_nights import DAY, HOUR, arrived, back, off, watched
+
+CUT = 19 * HOUR  # midnight in Kazakhstan
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_goes_to_bed_before_the_hour_of_earlier_cuts_is_not_cut_off(seed: int) -> None:
+    """Nobody slept before midnight in five nights of cuts; then two thirds do from half past ten.
+
+    Version 155 took the evenings for known, and told a national cut.
+    """
+    rng = Random(seed)
+    people = country(each=3)
+    signals = arrived(people + world())
+    for day in range(5):
+        signals += drop(people, day * DAY + CUT, rng, until_s=day * DAY + CUT + 8 * HOUR)
+    evening = 5 * DAY + CUT - 1.5 * HOUR
+    sleepers = rng.sample(people, 36)
+    signals += off(sleepers, evening, 1.2 * HOUR, rng)
+    signals += back(sleepers, evening + 9 * HOUR, HOUR, rng)
+    hours = watched(signals, *(evening / HOUR + step / 4 for step in range(12)))
+    found = [i for incidents in hours for i in incidents if i.closed_us is None]
+    assert found
+    assert not [i for i in found if i.confirmed_us is not None]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_cut_that_comes_early_in_a_curfew_is_told(seed: int) -> None:
+    """On the sixth night it comes an hour earlier, and takes half an hour to reach all."""
+    rng = Random(seed)
+    people = country(each=3)
+    signals = arrived(people + world())
+    for day in range(5):
+        signals += drop(people, day * DAY + CUT, rng, until_s=day * DAY + CUT + 8 * HOUR)
+    evening = 5 * DAY + CUT - HOUR
+    signals += off(people, evening, 0.5 * HOUR, rng)
+    (incidents,) = watched(signals, evening / HOUR + 0.8)
+    assert [i for i in incidents if i.confirmed_us is not None and i.closed_us is None]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_city_that_goes_to_bed_first_is_not_cut_off(seed: int) -> None:
+    """A third of a country go within an hour, and eleven of a city's fourteen in 20 minutes."""
+    rng = Random(seed)
+    people = country(each=3)
+    city = [v for v in people if v.place.region == "ALA"][:14]
+    others = [v for v in people if v.place.region != "ALA"]
+    evening = 2 * DAY + 17 * HOUR
+    signals = arrived(city + others + world())
+    signals += off(city[:5], evening, 2_000, rng) + off(city[5:11], evening + 2_000, 700, rng)
+    signals += off(rng.sample(others, 13), evening, 3_600, rng)
+    hours = watched(signals, *(evening / HOUR + step / 12 for step in range(16)))
+    assert not [i for found in hours for i in found if i.confirmed_us is not None]
