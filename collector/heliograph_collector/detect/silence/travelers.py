@@ -45,8 +45,9 @@ def measure_travelers(
     travelers = [v for v in lost if _has_traveled(v, regions)]
     if len(travelers) < THRESHOLDS.witnesses:
         return 0.0
+    # Those who are back in place count: at a cut's end those who fled it are most of the others.
+    share = sum_silent(travelers).votes / sum_silent(lost).votes
     gone = travelers + [v for v in lost if v.is_silent]
-    share = sum_silent(travelers).votes / sum_silent(gone).votes
     is_slow = measure_spread([v.lost_us for v in gone]) >= _ONE_BY_ONE_US
     return share if is_slow or share >= _MOST_SHARE else 0.0
 

@@ -75,3 +75,28 @@ def test_a_country_that_is_back_under_another_one_is_no_cut(
     ]
     (found,) = watched(signals, LEAVING / HOUR + 0.5)
     assert [i.state for i in found if i.scope.country == "KZ"] == ([state] if state else [])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_cut_stays_one_when_its_people_are_back_before_those_who_fled_abroad(seed: int) -> None:
+    """Up to version 156 it was withdrawn at its end, when only those abroad were still away."""
+    rng = Random(seed)
+    signals = arrived(HOME + world())
+    for vantage in HOME:
+        signals += drop([vantage], LEAVING + rng.uniform(0, 20), rng)
+    fled = rng.sample(HOME, 9)
+    signals += [
+        VantageArrival(
+            at(LEAVING + rng.uniform(300, 2_400)),
+            replace(v, place=v.place._replace(country="XA", region="")),
+        )
+        for v in fled
+    ]
+    signals += [
+        VantageArrival(at(LEAVING + 9 * HOUR + rng.uniform(5, 300)), v)
+        for v in HOME
+        if v not in fled
+    ]
+    during, after = watched(signals, LEAVING / HOUR + 8, LEAVING / HOUR + 9.5)
+    states = [[i.state for i in found if i.scope.country == "KZ"] for found in (during, after)]
+    assert states == [[IncidentState.CONFIRMED], [IncidentState.CLOSED]]
