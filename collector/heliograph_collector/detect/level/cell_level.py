@@ -1,7 +1,7 @@
 """The level of one cell: its habit, and its fall while there is one."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from heliograph.units import DAY_US
 from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS
@@ -34,6 +34,7 @@ class CellLevel:
     well_samples: int = 0  # in a row that could end it
     fall: LevelFall | None = None
     usual: UsualLevel | None = None  # in the current step
+    left_out: dict[int, float] = field(default_factory=dict)  # of the habit, in the last day
 
     def sample(self, share: float, step: int, cut_step: int | None) -> None:
         """Record a share; add completed steps to the habit, except steps with a cut.
@@ -46,12 +47,27 @@ class CellLevel:
             for number, value in enumerate([self.lowest, *[self.share] * quiet], self.step):
                 is_kept = self.cut_step is None or number < self.cut_step
                 self.habit.add(value if is_kept else None)
+                if not is_kept:
+                    self.left_out[number] = value
+            self.left_out = {n: v for n, v in self.left_out.items() if n >= step - _STEPS_A_DAY}
             self.step = step
             self.lowest = share
             self.cut_step = cut_step
             self.usual = _find_usual(self.habit)
         self.lowest = min(self.lowest, share)
         self.share = share
+
+    def learn(self, since_us: int, until_us: int, share: float | None) -> None:
+        """Enter the steps of a time that were left out of the habit into it.
+
+        Args:
+            share: That of all these steps; None for what was measured in each.
+        """
+        values = self.habit.values
+        for step in range(since_us // STEP_US, until_us // STEP_US + 1):
+            index = self._find_step(step * STEP_US)
+            if 0 <= index < len(values) and values[index] is None:
+                values[index] = self.left_out.get(step) if share is None else share
 
     def had_quiet_day(self, before_us: int) -> bool:
         """Return whether the day and night before a time are known and were never dark.

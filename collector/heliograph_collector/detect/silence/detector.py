@@ -19,6 +19,7 @@ from collections.abc import Iterable
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level, promotion
+from heliograph_collector.detect.level.withdrawn_nights import learn_withdrawn_nights
 from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.candidate_evaluation import evaluate_candidate
@@ -354,6 +355,7 @@ class SilenceDetector:
         draft = None if candidate is None else candidate.dark
         outages = [o for o in self._open_outages(country) if o is not draft]
         self._presence.gaps = self.coverage_gaps
+        learn_withdrawn_nights(self._levels.cells, self._recent_outages(country, now_us))
         new_outages = self._levels.evaluate(self._presence, country, now_us, outages)
         self._outages += promotion.select_uncovered(new_outages, self._outages)
         is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))

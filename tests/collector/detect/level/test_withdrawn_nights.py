@@ -1,0 +1,42 @@
+"""A cut that was withdrawn, because its phones had been switched off, is a habit from then on."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import pytest
+
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.signals import VantageArrival, VantageRef
+from support.presence_model import Signals, at, country, world
+from support.silence_steps import follow
+from support.small_nights import DAY, EVENING, HOUR, arrived, off
+
+HOME = country(each=4)
+PHONES = [vantage for vantage in HOME if vantage.place.access == "mobile"]
+FIRST = 6  # whole days in which a few phones sleep; then all do
+NIGHTS = range(FIRST, FIRST + 4)
+
+
+def _sleep(phones: Sequence[VantageRef], day: int, rng: Random) -> Signals:
+    """They are off from the evening to the morning, and their machines run on."""
+    return off(phones, day * DAY + EVENING, 2 * HOUR, rng) + [
+        VantageArrival(at((day + 1) * DAY + rng.uniform(0, 2 * HOUR)), phone, same_boot=True)
+        for phone in phones
+    ]
+
+
+def _list_told(signals: Signals, nights: Iterable[int]) -> list[bool]:
+    """Return whether a cut stands in each of these nights, before anybody is back."""
+    found = follow(signals, [at(day * DAY + EVENING + 5 * HOUR) for day in nights])
+    return [any(i.state is IncidentState.CONFIRMED for i in incidents) for incidents in found]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_phones_that_are_off_each_night_are_told_twice_at_most(seed: int) -> None:
+    """Up to version 156 they were told each night, since no night of a cut was learned."""
+    rng = Random(seed)
+    signals = arrived(HOME + world())
+    for day in range(NIGHTS.stop):
+        sleepers = PHONES if day in NIGHTS else rng.sample(PHONES, len(PHONES) * 2 // 3)
+        signals += _sleep(sleepers, day, rng)
+    assert _list_told(signals, NIGHTS)[2:] == [False, False]
