@@ -49,6 +49,7 @@ from heliograph_collector.detect.level.common_dip import (
     find_kept_share,
     is_common_mode,
 )
+from heliograph_collector.detect.level.cuts_in_habits import find_cut_step
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.dead_link_reports import have_reported_dead_links
 from heliograph_collector.detect.level.doubts import find_doubts
@@ -117,7 +118,8 @@ class PresenceLevels:
         limits = presence.limits
         # Where votes were too few for a burst, more may have gone since.
         explaining = [o for o in outages if o.confirmed_us or o.held != (HoldReason.FEW,)]
-        cut_step = self._note_cuts(country, [o for o in outages if o.confirmed_us], now_us)
+        cuts = [outage for outage in outages if outage.confirmed_us]
+        self._note_cuts(country, cuts, now_us)
         darken_outages(outages, presence, now_us)
         places = {
             place: list(select_counted(members.values(), now_us, limits))
@@ -149,7 +151,7 @@ class PresenceLevels:
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
-            cell.sample(share, now_us // STEP_US, cut_step)
+            cell.sample(share, now_us // STEP_US, find_cut_step(scope, cuts, now_us))
             usual = cell.usual
             if usual is None or (usual.is_assumed and scope not in whole_cells):
                 continue
@@ -187,22 +189,17 @@ class PresenceLevels:
             if scope.country == country
         )
 
-    def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> int | None:
-        """Record the cells of cuts; date a cut found during a fall to the fall's start.
-
-        Returns:
-            The step in which the first of them began.
-        """
+    def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> None:
+        """Record the cells of cuts; date a cut found during a fall to the fall's start."""
         parts = [part.scope for outage in cuts for part in outage.parts]
-        cut_step = min((cut.started.earliest_us // STEP_US for cut in cuts), default=None)
         for scope, cell in self.cells.items():
             if scope.country != country:
                 continue
+            cut_step = find_cut_step(scope, cuts, now_us)
             cell.note_cut(cut_step, now_us, is_here=_is_overlapped(scope, parts))
             for cut in cuts:
                 if any(scope.is_within(part.scope) for part in cut.parts):
                     cut.from_us = min(cut.from_us, _find_beginning(cell, cut))
-        return cut_step
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
         cell = self.cells.get(scope)

@@ -6,6 +6,7 @@ from operator import attrgetter
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import is_absent, select_counted
+from heliograph_collector.detect.level.cuts_in_habits import has_lasted
 from heliograph_collector.detect.level.dead_link_reports import list_returned
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.silence.brackets import bracket_onset, bracket_return
@@ -58,6 +59,7 @@ class ConfirmedFall:
             for outage in outages
             if outage.kind is IncidentKind.SILENCE
             and not self.fall.held
+            and not has_lasted(outage, self.fall.started.earliest_us)
             and all(part.scope.is_within(self.fall.scope) for part in outage.parts)
         ]
         if not inside:

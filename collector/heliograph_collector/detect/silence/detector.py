@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level, promotion
-from heliograph_collector.detect.level.withdrawn_nights import learn_withdrawn_nights
+from heliograph_collector.detect.level.cuts_in_habits import learn_withdrawn_nights
 from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.candidate_evaluation import evaluate_candidate

@@ -1,4 +1,4 @@
-"""A cut that was withdrawn, because its phones had been switched off, is a habit from then on."""
+"""Cuts that last for weeks, and those that were withdrawn, do not make the level blind."""
 
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -7,7 +7,7 @@ import pytest
 
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import VantageArrival, VantageRef
-from support.presence_model import Signals, at, country, world
+from support.presence_model import Signals, at, country, drop, world
 from support.silence_steps import follow
 from support.small_nights import DAY, EVENING, HOUR, arrived, off
 
@@ -40,3 +40,19 @@ def test_phones_that_are_off_each_night_are_told_twice_at_most(seed: int) -> Non
         sleepers = PHONES if day in NIGHTS else rng.sample(PHONES, len(PHONES) * 2 // 3)
         signals += _sleep(sleepers, day, rng)
     assert _list_told(signals, NIGHTS)[2:] == [False, False]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_country_that_fades_beside_an_operator_that_is_dark_for_weeks_is_told(seed: int) -> None:
+    """Up to version 157 nothing was usual there by then, and a fade was told near its end."""
+    rng = Random(seed)
+    operator = max(vantage.place.asn for vantage in HOME)
+    gone = [vantage for vantage in HOME if vantage.place.asn == operator]
+    fading_s = 17 * DAY + 4 * HOUR  # nine in the morning
+    signals = arrived(HOME + world()) + drop(gone, DAY + 4 * HOUR, rng)
+    for day in range(16):  # their evenings make losses no rare event
+        signals += _sleep(rng.sample(PHONES, len(PHONES) * 2 // 3), day, rng)
+    signals += off([v for v in HOME if v not in gone], fading_s, 3 * HOUR, rng)
+    (found,) = follow(signals, [at(fading_s + 2.25 * HOUR)])
+    told = [i for i in found if i.state is IncidentState.CONFIRMED and i.scope.country == "KZ"]
+    assert [i.label for i in told if i.started.earliest_us >= at(fading_s)] == ["national"]
