@@ -10,19 +10,14 @@ nothing at all: tables have 0 where a value is missing. An episode inside a wide
 two hours is a part of it. A level counts addresses or queries and no vantages: there are no votes,
 and the confidence is never high.
 
-A cut of people is seen where people are: in what answers probes and in what they ask for. Routes
-mostly stay in one (Iran 2026: 86 % at the lowest), so that routes that stand contradict nothing,
-and routes that fall are no cut while what they lead to answers. Probes of which up to a third get
-no answer any more while people ask as usual are no cut either: addresses moved, or a network drops
-pings. A telescope hears stray packets alone. A fall to nothing at all while another source stands
-is that of a collector: in the darkest cuts some remainder answered (1 to 12 %). People ask for less
+What the sources of a cell say against one of them is in `counter_evidence.py`. People ask for less
 on a holiday, while their lines answer as ever; no holiday halves it, nor takes more than twice what
 a night takes. So what people's days show in, and which fell by so little and alone, may be a
 holiday too. One step of requests alone is noise where few ask. So may what fell over hours to what
 a night leaves: after a month of fasting people sleep at hours at which they were up. A file that
 begins by day has seen no night: until it holds a day, what people ask for must fall steeply, or
 with the probes of its cell. All services of Google fall together, on a holiday and where its feed
-fails: of one publisher no source joins another.
+fails: of one publisher no source joins another. On a holiday no source of requests joins another.
 """
 
 from collections import defaultdict
@@ -31,8 +26,23 @@ from dataclasses import dataclass, field
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.common_dip import correct_value, find_common_share
+from heliograph_collector.detect.level.counter_evidence import (
+    LAG_US,
+    SHALLOW,
+    have_probes_failed,
+    is_contradicted,
+    is_telescope_alone,
+)
 from heliograph_collector.detect.level.drop_test import DropStage, DropTest
 from heliograph_collector.detect.level.habit import LevelHabit
+from heliograph_collector.detect.level.source_level import (
+    PROBES,
+    REQUESTS,
+    ROUTES,
+    TELESCOPES,
+    SourceLevel,
+    find_publisher,
+)
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -46,59 +56,16 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
-_FRESH_US = 2 * HOUR_US  # an older reading of another source shows nothing
-_STANDS = 0.2  # share that a source that stands may have lost, as a low step must
-_SHALLOW = 0.5  # lost share that a holiday may explain …
-_NIGHTS = 2.0  # … and no more than so many times what a night takes
-_REPEATED = 2  # low steps of requests alone: one is noise where few people ask, or a late feed
-_RENUMBERED = 1 / 3  # lost share of probes that addresses which moved may explain
+_NIGHTS = 2.0  # times what a night takes, that a holiday takes at most
 _QUIET = 1 / 3  # of what a night leaves, that a holiday may take, and no more than a night takes
 _STEEP = 0.25  # of the usual level, which no habit takes within an hour
 _FIRST_STEEP = 0.4  # the same of a first night, whose usual level is that of an afternoon
 _NIGHT_US = 16 * HOUR_US  # after which people are up; assumed
-_ROUTES = "bgp"
-_PROBES = "ping-slash24"
-_TELESCOPES = ("merit-nt", "ucsd-nt")
-_REQUESTS = ("gtr", "mozilla")  # what the names of these begin with
 
 ONE_SOURCE = 0.5  # confidence; assumed, as are the next two
 SEVERAL_SOURCES = 0.7
 SUSPECTED = 0.3
-_MAX_SKIPPED = 10_000  # unknown steps between two readings that are kept; assumed
-
-
-@dataclass(slots=True)
-class _SourceLevel:
-    """One source of a cell: its test and the steps around its drop."""
-
-    test: DropTest
-    next_us: int  # start of the step that comes next
-    well_us: int  # start of the last step that was well
-    low_us: int = 0  # end of the first low step
-    back_us: int = 0  # start of the first well step after it
-    known_us: int = 0  # end of the last known step
-
-    def skip_to(self, at_us: int) -> None:
-        """Add unknown steps up to a reading; a gap of a month leaves no past."""
-        step_us = self.test.habit.step_us
-        for _ in range(min((at_us - self.next_us) // step_us, _MAX_SKIPPED)):
-            self.test.observe(None)
-        self.next_us = at_us
-
-    def observe(self, reading: LevelReading, value: float | None) -> DropStage:
-        before = self.test.score
-        stage = self.test.observe(value)
-        self.next_us = reading.until_us
-        if stage is DropStage.UNKNOWN:
-            return stage
-        self.known_us = reading.until_us
-        if self.test.well_steps == 0:
-            self.low_us = self.low_us if before else reading.until_us
-        elif self.test.well_steps == 1:
-            self.back_us = reading.at_us
-        if stage is DropStage.WELL and not self.test.score:
-            self.well_us = reading.at_us
-        return stage
+_LAST_EPISODES = 2  # that may have ended and are doubted still; assumed
 
 
 @dataclass(slots=True)
@@ -113,6 +80,7 @@ class LevelEpisode:
     confirmed_us: int | None = None
     ended: Bracket | None = None
     closed_us: int | None = None
+    have_probes_failed: bool | None = None  # so that they confirm nothing; None: not known yet
 
     @property
     def is_open(self) -> bool:
@@ -124,6 +92,18 @@ class LevelEpisode:
             is_confirmed = self.confirmed_us is not None
             return IncidentState.CONFIRMED if is_confirmed else IncidentState.SUSPECTED
         return IncidentState.WITHDRAWN if self.confirmed_us is None else IncidentState.CLOSED
+
+    @property
+    def is_of_probes(self) -> bool:
+        """Return whether probes alone confirm it, and may have failed."""
+        certain = {find_publisher(source) for source, sure in self.sources.items() if sure}
+        is_asked = self.confirmed_us is not None and self.have_probes_failed is None
+        return is_asked and certain == {PROBES}
+
+    def doubt_probes(self) -> None:
+        """Take back the confirmation by probes alone."""
+        self.confirmed_us = None
+        self.sources = dict.fromkeys(self.sources, False)
 
     def is_part_of(self, other: "LevelEpisode") -> bool:
         """Return whether it belongs to a wider episode that began within `join_s`."""
@@ -166,7 +146,7 @@ class LevelDetector:
             last_us: The ends of the last known steps of series that end, by source and scope.
         """
         self._last_us = last_us or {}
-        self._levels: dict[tuple[str, Scope], _SourceLevel] = {}
+        self._levels: dict[tuple[str, Scope], SourceLevel] = {}
         self._episodes: defaultdict[Scope, list[LevelEpisode]] = defaultdict(list)
         self._pending: list[LevelReading] = []  # of one end
 
@@ -209,6 +189,8 @@ class LevelDetector:
             stage = level.observe(reading, value)
             if stage is not DropStage.UNKNOWN:
                 self._update_episode(reading, level)
+                if reading.source.startswith(REQUESTS):
+                    self._doubt_probes(reading)
 
     def _find_common_share(self, readings: Iterable[LevelReading]) -> float:
         """Return the share that the source still measures in all countries."""
@@ -220,22 +202,22 @@ class LevelDetector:
                 shares.append(reading.value / usual.middle)
         return find_common_share(shares)
 
-    def _find_level(self, reading: LevelReading) -> _SourceLevel:
+    def _find_level(self, reading: LevelReading) -> SourceLevel:
         key = (reading.source, reading.scope)
         level = self._levels.get(key)
         if level is None or level.test.habit.step_us != reading.step_us:
             test = DropTest(LevelHabit(reading.step_us))
-            level = self._levels[key] = _SourceLevel(test, reading.at_us, reading.at_us)
+            level = self._levels[key] = SourceLevel(test, reading.at_us, reading.at_us)
         return level
 
-    def _update_episode(self, reading: LevelReading, level: _SourceLevel) -> None:
+    def _update_episode(self, reading: LevelReading, level: SourceLevel) -> None:
         episodes = self._episodes[reading.scope]
         episode = episodes[-1] if episodes and episodes[-1].is_open else None
         test = level.test
         if test.is_low:
             others = self._find_others(reading)
-            is_noise = _is_noise(reading, level, others) or _is_first_night(reading, level, others)
-            if episode is None and is_noise:
+            tests = (is_telescope_alone, _is_first_night)
+            if episode is None and any(is_noise(reading, level, others) for is_noise in tests):
                 return
             if episode is None:
                 started = Bracket(level.well_us, level.low_us)
@@ -243,6 +225,8 @@ class LevelDetector:
                 episodes.append(episode)
             is_low_step = test.stage is DropStage.CONFIRMED and test.well_steps == 0
             is_certain = is_low_step and not self._is_doubtful(reading, level, others)
+            if episode.have_probes_failed and find_publisher(reading.source) == PROBES:
+                is_certain = False
             episode.sources[reading.source] = is_certain or episode.sources.get(
                 reading.source, False
             )
@@ -252,37 +236,50 @@ class LevelDetector:
         elif episode is not None and reading.source in episode.sources:
             self._close_if_over(episode, reading, level)
 
+    def _doubt_probes(self, reading: LevelReading) -> None:
+        """Take back what probes alone confirmed, if people ask as ever; also if it has ended."""
+        for episode in self._episodes[reading.scope][-_LAST_EPISODES:]:
+            over_us = reading.until_us - (episode.closed_us or reading.until_us)
+            if episode.is_of_probes and over_us <= LAG_US:
+                levels = self._find_levels(reading.scope)
+                began_us = episode.started.latest_us
+                episode.have_probes_failed = have_probes_failed(reading, levels, began_us)
+                if episode.have_probes_failed:
+                    episode.doubt_probes()
+
     def _is_doubtful(
-        self, reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+        self, reading: LevelReading, level: SourceLevel, others: Mapping[str, SourceLevel]
     ) -> bool:
         """Return whether a low step may be of the source alone, or of a part of its time."""
-        is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
-        is_joined = any(
-            other.test.is_low and other.low_us < reading.until_us
+        joined = {
+            source
             for source, other in others.items()
-            if _publisher(source) != _publisher(reading.source)
-        )
+            if other.test.is_low and other.low_us < reading.until_us
+            if find_publisher(source) != find_publisher(reading.source)
+        }
         is_first = level.low_us == reading.until_us
-        if is_first and not is_joined and (is_last or not reading.value):
+        last_us = self._last_us.get((reading.source, reading.scope), 0)
+        is_last = reading.until_us == last_us
+        if is_first and not joined and (is_last or not reading.value):
             return True
         if _is_first_night(reading, level, others):
             return True
-        if not is_joined and (
-            _is_holiday_sized(level.test) or _is_later_night(reading, level.test)
-        ):
+        if reading.source.startswith(REQUESTS):  # a holiday takes all that people ask for
+            joined = {source for source in joined if not source.startswith(REQUESTS)}
+        if not joined and (_is_holiday_sized(level.test) or _is_later_night(reading, level.test)):
             return True
-        return _is_contradicted(reading, level, others)
+        return is_contradicted(reading, level, others, last_us)
 
-    def _find_others(self, reading: LevelReading) -> dict[str, _SourceLevel]:
+    def _find_others(self, reading: LevelReading) -> dict[str, SourceLevel]:
         """Return the levels of the other sources of a cell."""
-        return {
-            source: other
-            for (source, scope), other in self._levels.items()
-            if scope == reading.scope and source != reading.source
-        }
+        levels = self._find_levels(reading.scope)
+        return {source: level for source, level in levels.items() if source != reading.source}
+
+    def _find_levels(self, scope: Scope) -> dict[str, SourceLevel]:
+        return {source: level for (source, own), level in self._levels.items() if own == scope}
 
     def _close_if_over(
-        self, episode: LevelEpisode, reading: LevelReading, level: _SourceLevel
+        self, episode: LevelEpisode, reading: LevelReading, level: SourceLevel
     ) -> None:
         """Close the episode when none of its sources is low any more."""
         own_levels = [self._levels.get((name, episode.scope)) for name in episode.sources]
@@ -308,51 +305,17 @@ def _order_key(reading: LevelReading) -> tuple[int, str, Scope]:
     return reading.until_us, reading.source, reading.scope
 
 
-def _is_noise(
-    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
-) -> bool:
-    """Return whether a telescope alone is low, which another source contradicts."""
-    return _publisher(reading.source) in _TELESCOPES and _is_contradicted(reading, level, others)
-
-
-def _is_contradicted(
-    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
-) -> bool:
-    """Return whether other sources of the cell show that only this one fell."""
-    standing = {
-        source
-        for source, other in others.items()
-        if other.known_us >= reading.at_us - _FRESH_US
-        and other.test.lost_share <= _STANDS
-        and _publisher(source) not in (_ROUTES, *_TELESCOPES)
-    }
-    if _publisher(reading.source) in _TELESCOPES or reading.value == 0:
-        return bool(standing)
-    is_explained = _publisher(reading.source) == _ROUTES
-    if reading.source.startswith(_REQUESTS):
-        is_explained = level.test.lasting_loss < _SHALLOW or level.test.low_steps < _REPEATED
-    if _publisher(reading.source) == _PROBES:
-        is_few = level.test.lasting_loss < _RENUMBERED
-        return is_few and any(source.startswith(_REQUESTS) for source in standing)
-    return is_explained and any(_publisher(source) == _PROBES for source in standing)
-
-
-def _publisher(source: str) -> str:
-    """Return the publisher of a source; `gtr`, `gtr-norm` and `gtr.maps` are Google's."""
-    return _REQUESTS[0] if source.startswith(_REQUESTS[0]) else source.partition(".")[0]
-
-
 def _is_first_night(
-    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+    reading: LevelReading, level: SourceLevel, others: Mapping[str, SourceLevel]
 ) -> bool:
     """Return whether the first night of a file could explain how a level fell.
 
     It falls over hours, and is over in the morning. Of few things a step may be chance.
     """
     has_probes_fallen = any(
-        other.test.is_low for source, other in others.items() if _publisher(source) == _PROBES
+        other.test.is_low for source, other in others.items() if find_publisher(source) == PROBES
     )
-    if has_probes_fallen or _publisher(reading.source) in (_ROUTES, _PROBES, *_TELESCOPES):
+    if has_probes_fallen or find_publisher(reading.source) in (ROUTES, PROBES, *TELESCOPES):
         return False
     lasted_us = reading.until_us - level.low_us
     was_new = not level.test.habit.held_day(lasted_us // reading.step_us + 1)
@@ -377,4 +340,4 @@ def _is_holiday_sized(test: DropTest) -> bool:
     The part that a night takes is people, and the rest answers by night as on a holiday.
     """
     night_share = 1.0 - test.habit.measure_usual_swing()
-    return test.lasting_loss < min(_SHALLOW, _NIGHTS * night_share)
+    return test.lasting_loss < min(SHALLOW, _NIGHTS * night_share)

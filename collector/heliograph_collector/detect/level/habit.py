@@ -134,6 +134,18 @@ class LevelHabit:
         lows = [low for day in self._list_past_days() if (low := _find_low(day)) is not None]
         return median(lows) if lows else None
 
+    def find_mean(self, steps: int, days_ago: int) -> float | None:
+        """Return the mean of the last steps, or of those days ago; None if any is unknown."""
+        end = len(self.values) - days_ago * self._steps_a_day
+        window = self.values[end - steps : end] if end >= steps else []
+        known = [value for value in window if value is not None]
+        return fmean(known) if known and len(known) == steps else None
+
+    def list_means(self, steps: int) -> list[float]:
+        """Return the known means of the last steps on the days before."""
+        means = (self.find_mean(steps, days) for days in range(1, _DAYS + 1))
+        return [mean for mean in means if mean is not None]
+
     def _list_past_days(self) -> list[list[float | None]]:
         day = self._steps_a_day
         ends = range(-day, -(_SWING_DAYS + 1) * day, -day)

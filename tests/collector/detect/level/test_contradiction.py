@@ -68,7 +68,7 @@ def test_a_telescope_alone_is_not_even_suspected(lost: float) -> None:
     [
         {"ping-slash24": 0.97, "gtr": 0.98, "merit-nt": 1.0, "bgp": 0.14},  # Iran, January 2026
         {"gtr": 0.6},  # phones alone: their addresses never answered probes
-        {"ping-slash24": 0.5},
+        {"ping-slash24": 0.5, "gtr": 0.2},
         {"ping-slash24": 0.28, "gtr": 0.3},
         {"bgp": 0.9, "ping-slash24": 0.9},
     ],
