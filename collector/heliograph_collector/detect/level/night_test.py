@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
@@ -82,7 +82,13 @@ def list_cell_nights(cell: CellLevel, country: str, before_us: int, now_us: int)
 
 
 def may_be_habit(
-    cell: CellLevel | None, presence: PresenceTracker, country: str, burst_us: int, now_us: int
+    cell: CellLevel | None,
+    presence: PresenceTracker,
+    country: str,
+    burst_us: int,
+    now_us: int,
+    *,
+    from_us: int,
 ) -> bool:
     """Return whether people who switch off may explain a burst in a country.
 
@@ -93,13 +99,14 @@ def may_be_habit(
     Args:
         cell: The level of the country, if it has one.
         burst_us: The first silence of the burst.
+        from_us: The first silence of it, or of what it may extend.
     """
     if have_moved(presence, country, burst_us) or _went_at_once(presence, country, burst_us):
         return False  # people who come by another way do not sleep
     usual = None if cell is None else cell.usual
     if usual is not None and usual.is_cut_hour:
-        lately = presence.list_silent(country, burst_us - HOUR_US)
-        is_slow = _measure_most([vantage.lost_us for vantage in lately]) > _CURFEW_US
+        fallen = presence.list_silent(country, from_us)
+        is_slow = _measure_most([vantage.lost_us for vantage in fallen]) > _CURFEW_US
         return is_slow and not _exceeds_sleep(*count_absent(presence, country, now_us))
     lowest = None if usual is None else usual.earlier_lowest
     if lowest is not None and lowest <= DARK_SHARE:

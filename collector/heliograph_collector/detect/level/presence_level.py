@@ -162,17 +162,25 @@ class PresenceLevels:
         return promote_falls(confirmed, outages, presence, now_us)
 
     def may_be_habit(
-        self, presence: PresenceTracker, country: str, burst_us: int, now_us: int
+        self,
+        presence: PresenceTracker,
+        country: str,
+        burst_us: int,
+        now_us: int,
+        outages: Sequence[OutageEpisode],
     ) -> bool:
-        """Return whether people switching off may explain a burst.
+        """Return whether people switching off may explain a burst (night_test.py).
 
         If they may, this channel decides instead of the burst channel.
 
         Args:
-            burst_us: The first silence of the burst.
+            outages: The country's open ones, which the burst may extend.
         """
+        if any(o.confirmed_us and not o.is_block for o in outages):
+            return False  # a cut grows
+        from_us = min([burst_us, *(o.from_us for o in outages)])
         cell = self.cells.get(Scope(country))
-        return may_be_habit(cell, presence, country, burst_us, now_us)
+        return may_be_habit(cell, presence, country, burst_us, now_us, from_us=from_us)
 
     def is_falling(self, country: str) -> bool:
         """Return whether any cell of a country is falling, or is dark already.

@@ -345,10 +345,9 @@ class SilenceDetector:
             self._timers.schedule(self._presence.next_look_us(country, now_us), "look", country)
 
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
-        country = candidate.country
-        if any(o.confirmed_us and not o.is_block for o in self._open_outages(country)):
-            return False  # a cut grows
-        return self._levels.may_be_habit(self._presence, country, candidate.burst_us, now_us)
+        outages = self._open_outages(candidate.country)
+        where = self._presence, candidate.country
+        return self._levels.may_be_habit(*where, candidate.burst_us, now_us, outages)
 
     def _evaluate_levels(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)
@@ -366,7 +365,7 @@ class SilenceDetector:
         candidate = self._candidates.get(country)
         for outage in (recent := self._recent_outages(country, now_us)):
             if candidate is None or outage is not candidate.dark:
-                reconsider(outage, self._presence, now_us)
+                reconsider(outage, self._presence, now_us, recent)
         self._outages += split_outages(recent, self._presence, now_us)
         self._presence.gaps = self.coverage_gaps
         outages = self._open_outages(country) if candidate is None else []
@@ -389,7 +388,7 @@ class SilenceDetector:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
             if outage.holds(vantage.place) and signal.since_us <= over_us:
                 outage.add_replay(signal)
-                reconsider(outage, self._presence, signal.at_us)
+                reconsider(outage, self._presence, signal.at_us, self._outages)
         if self._recent_outages(country, signal.at_us):
             self._schedule_after_retry(signal.at_us, country)
 

@@ -181,13 +181,20 @@ class OpenOutages:
             else:
                 self._add_spared(enclosing, own.started)
             return None
-        if not self.extended:
+        extended = self.extended or self._list_held(own)
+        if not extended:
             self.publish(own)
             return own
         self._drop(own)
-        self._extend(self.extended[0], own, new_cells)
-        self.publish(self.extended[0])
-        return self.extended[0]
+        self._extend(extended[0], own, new_cells)
+        self.publish(extended[0])
+        return extended[0]
+
+    def _list_held(self, own: OutageEpisode) -> list[OutageEpisode]:
+        """List recent cuts that lie in a new one, whatever the rest seemed to have lost."""
+        recent = list_extensible(self.others, self.now_us, self.presence.limits)
+        cuts = [o for o in recent if o.confirmed_us and o.kind is IncidentKind.SILENCE]
+        return [o for o in cuts if own.contains(o.parts) and not spared_cells.is_power(o)]
 
     def _add_spared(self, outage: OutageEpisode, started: Bracket) -> None:
         where = self.presence, self.now_us

@@ -6,7 +6,7 @@ is decided changes only when they decide for another (explanation.py). Reports o
 later than `_TELLING_US` after it was named change nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
@@ -23,10 +23,19 @@ _STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no fur
 _TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 
 
-def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:
-    """Weigh the reports of its vantages; change its kind if they decide for another."""
-    if outage.state is IncidentState.WITHDRAWN and (outage.is_refuted or outage.ended is None):
-        return  # gated or dropped: it never was
+def reconsider(
+    outage: OutageEpisode,
+    presence: PresenceTracker,
+    now_us: int,
+    others: Iterable[OutageEpisode] = (),
+) -> None:
+    """Weigh the reports of its vantages; change its kind if they decide for another.
+
+    Args:
+        others: Outages that may have been confirmed for the same silences.
+    """
+    if outage.state is IncidentState.WITHDRAWN and _is_settled(outage, others):
+        return
     if is_refuted(outage, presence, now_us):
         _refute(outage, now_us)
         return
@@ -63,6 +72,21 @@ def reconsider(outage: OutageEpisode, presence: PresenceTracker, now_us: int) ->
         outage.explain_as(kind, now_us)
     else:
         _explain_as_block(outage, presence, silenced, now_us)
+
+
+def _is_settled(outage: OutageEpisode, others: Iterable[OutageEpisode]) -> bool:
+    """Return whether one that is withdrawn never was, or its people tell of another one."""
+    is_gated_or_dropped = outage.is_refuted or outage.ended is None
+    return is_gated_or_dropped or any(_holds(other, outage) for other in others)
+
+
+def _holds(cut: OutageEpisode, part: OutageEpisode) -> bool:
+    """Return whether a suspicion that ended lay in a confirmed cut, by its cells and its time."""
+    if cut is part or cut.confirmed_us is None or cut.kind is not IncidentKind.SILENCE:
+        return False
+    begun_us, over_us = max(cut.from_us, part.from_us), part.closed_us or part.from_us
+    is_meanwhile = begun_us <= over_us and begun_us <= (cut.closed_us or begun_us)
+    return is_meanwhile and cut.country == part.country and cut.contains(part.parts)
 
 
 def _drop_lapsed(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:

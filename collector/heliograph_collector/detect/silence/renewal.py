@@ -194,16 +194,26 @@ def have_restarted(
 def _find_usual_length_us(
     cells: Sequence[AffectedCell], outages: Iterable[EarlierOutage], since_us: int
 ) -> int:
-    """Return the longest earlier brief silence at this time of day; 0 if none."""
+    """Return the longest earlier brief silence at this time of day; 0 if none.
+
+    A suspicion that a country's cut took up was over without anybody's return.
+    """
+    outages = list(outages)
+    cuts = [outage for outage in outages if _was_country(outage)]
     lengths_us = [
         outage.closed_us - outage.started.earliest_us
         for outage in outages
         if outage.closed_us is not None
-        and not _was_country(outage)
+        and not any(_overlap(outage, cut) for cut in cuts)
         and count_days(outage.started.earliest_us, since_us) >= 1
         and (outage.contains(cells) or _are_of_networks(cells, outage.parts))
     ]
     return max((length for length in lengths_us if length <= BRIEF_US), default=0)
+
+
+def _overlap(first: EarlierOutage, second: EarlierOutage) -> bool:
+    begin_us = max(first.started.earliest_us, second.started.earliest_us)
+    return all(o.closed_us is None or begin_us <= o.closed_us for o in (first, second))
 
 
 def _was_country(outage: EarlierOutage) -> bool:

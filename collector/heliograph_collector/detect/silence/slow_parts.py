@@ -3,7 +3,8 @@
 In an evening people of a country go to bed within an hour or two, and chance takes most of some
 city first. The churn by which a burst stands out is that of the whole day, and the burst is the
 shortest time that stands out. So at hours when days end, what the rest lost in the hour before a
-slow burst, and since, is expected of its parts too. By day few switch off.
+slow burst, and since, is expected of its parts too. By day few switch off; and of a burst that
+takes most of a country, the habit of all is asked (night_test.py).
 """
 
 from collections.abc import Sequence
@@ -46,9 +47,12 @@ def are_like_rest(
         if is_established(v.witness, now_us, presence.limits)
         and not any(o.is_open and o.holds(v.place) for o in outages)
     ]
+    burst = sum_silent([v for v in recent if v.is_live or v.lost_us >= burst_us])
+    if burst.share >= presence.limits.confirm_share:
+        return False
     inside = select_inside(cells, recent)
     held = {id(vantage) for vantage in inside}
-    rest = sum_silent(vantage for vantage in recent if id(vantage) not in held)
+    rest = sum_silent([vantage for vantage in recent if id(vantage) not in held])
     own = sum_silent(inside)
     if rest.votes < presence.limits.votes:
         return False

@@ -1,10 +1,14 @@
-"""People who go to bed early after a curfew are not cut off."""
+"""A curfew's cuts are told night after night, and people who go to bed after it are not cut off."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from heliograph_collector.model.scope import Scope
+from support.foreign_world import create_land, play, seconds_after
 from support.presence_model import country, drop, world
+from support.reported_events import people_of
 from support.small_nights import DAY, HOUR, arrived, back, off, watched
 
 CUT = 19 * HOUR  # midnight in Kazakhstan
@@ -58,3 +62,31 @@ def test_a_city_that_goes_to_bed_first_is_not_cut_off(seed: int) -> None:
     signals += off(rng.sample(others, 13), evening, 3_600, rng)
     hours = watched(signals, *(evening / HOUR + step / 12 for step in range(16)))
     assert not [i for found in hours for i in found if i.confirmed_us is not None]
+
+
+@pytest.mark.parametrize("seed", [10, 18])
+def test_cuts_of_each_night_are_told_alike_and_once(seed: int, tmp_path: Path) -> None:
+    """Version 155 took the suspicion of a part, which the first cut took up, for a daily break.
+
+    So later cuts, which take 300 s to reach all, waited for twice as long as that had stood.
+    """
+    land = create_land(seed, 110)
+    land.settle()
+    starts = [day * DAY + 20 * HOUR for day in range(1, 5)]
+    for start in starts:
+        land.cut(people_of(land), start, start + 8 * HOUR, 300)
+    told = [i for i in play(land, tmp_path) if i.confirmed_us is not None]
+    delays = [seconds_after(s, i.confirmed_us) for s, i in zip(starts, told, strict=True)]
+    assert all(0 < delay < 480 for delay in delays), delays
+
+
+@pytest.mark.parametrize("seed", [20, 26])
+def test_a_slow_cut_of_each_night_is_one_incident(seed: int, tmp_path: Path) -> None:
+    """Parts that were suspected first were told beside the country, or again at its return."""
+    land = create_land(seed, 90)
+    land.settle()
+    starts = [day * DAY + 20 * HOUR for day in range(1, 4)]
+    for start in starts:
+        land.cut(people_of(land), start, start + 8 * HOUR, 900)
+    told = [i.scope for i in play(land, tmp_path) if i.confirmed_us is not None]
+    assert told == [Scope("KZ")] * len(starts)
