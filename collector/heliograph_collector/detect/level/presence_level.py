@@ -49,7 +49,7 @@ from heliograph_collector.detect.level.common_dip import (
     find_kept_share,
     is_common_mode,
 )
-from heliograph_collector.detect.level.cuts_in_habits import find_cut_step
+from heliograph_collector.detect.level.cuts_in_habits import find_cut_step, has_lasted
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.dead_link_reports import have_reported_dead_links
 from heliograph_collector.detect.level.doubts import find_doubts
@@ -77,6 +77,7 @@ from heliograph_collector.detect.level.promotion import (
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
+from heliograph_collector.detect.silence.merging import list_extensible
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.incidents.incident import Bracket, HoldReason, incident_id
@@ -174,11 +175,13 @@ class PresenceLevels:
         If they may, this channel decides instead of the burst channel.
 
         Args:
-            outages: The country's open ones, which the burst may extend.
+            outages: The country's open ones.
         """
-        if any(o.confirmed_us and not o.is_block for o in outages):
+        cuts = [outage for outage in outages if outage.confirmed_us and not outage.is_block]
+        if not all(has_lasted(cut, now_us) for cut in cuts):
             return False  # a cut grows
-        from_us = min([burst_us, *(o.from_us for o in outages)])
+        recent = list_extensible(outages, now_us, presence.limits)
+        from_us = min([burst_us, *(outage.from_us for outage in recent)])
         cell = self.cells.get(Scope(country))
         return may_be_habit(cell, presence, country, burst_us, now_us, from_us=from_us)
 
