@@ -9,12 +9,12 @@ could be found. So after a day such a cut keeps only its own cells out of the ha
 then is another incident.
 
 *Withdrawn cuts.* Where phones begin to be switched off each evening, as after an update of their
-battery saver, their first such evening may be told as a cut. In the morning their agents are back
-and tell nothing, so it is withdrawn. Without its time in the habit the next evening is as unusual,
-and is told too, and so are all that follow. The shares of cells in a confirmed cut are not
-measured, since it explains its silences. So its own share stands for them, from its confirmation,
-when it had grown, until it was withdrawn. Other cells of its country were measured meanwhile, and
-learn that.
+battery saver, their first such evening may be reported as a cut. In the morning their agents are
+back and report nothing, so it is withdrawn. Without its time in the habit the next evening is as
+unusual, and so are all that follow: each is reported. The shares of cells in a confirmed cut are
+not measured, since it explains its silences. So its own share stands for them, from its
+confirmation, when it had grown, until it was withdrawn. Other cells of its country were measured
+meanwhile, and learn that.
 """
 
 from collections.abc import Iterable, Mapping
