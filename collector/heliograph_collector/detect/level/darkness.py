@@ -64,10 +64,10 @@ def _exceeds_habit(
     busy = sum_votes(
         count_votes((v.witness, v.is_silent and is_busy_hour(country, v.lost_us)) for v in lasting)
     )
-    if busy.share >= THRESHOLDS.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
+    if busy.share >= THRESHOLDS.confirm_share and exceeds_usual([(busy, AWAY_SHARE)], chance):
         return True
     if most_away is not None and most_away < ALONE_SHARE:
-        return _is_more([(sum_silent(lasting), most_away)], chance)
+        return exceeds_usual([(sum_silent(lasting), most_away)], chance)
     lines = sum_silent([v for v in lasting if v.place.access == "fixed"])
     others = sum_silent([v for v in lasting if v.place.access != "fixed"])
     is_mixed = others.votes >= THRESHOLDS.witnesses  # lines alone may be offices, or lack power
@@ -76,13 +76,13 @@ def _exceeds_habit(
         and is_waking_hour(country, now_us)
         and not have_lines_gone_first([v for v in lasting if v.is_silent])
     ):
-        return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
+        return exceeds_usual([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
     if lines.votes < THRESHOLDS.votes or lines.share < LINES_SHARE:
         return False
-    return _is_more([(sum_silent(lasting), ALONE_SHARE)], chance)
+    return exceeds_usual([(sum_silent(lasting), ALONE_SHARE)], chance)
 
 
-def _is_more(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
+def exceeds_usual(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
     """Return whether chance does not explain the hits, given each group's usual share."""
     chances = [share for votes, share in groups for _ in range(round(votes.votes))]
     return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= chance

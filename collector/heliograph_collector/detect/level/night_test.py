@@ -25,6 +25,7 @@ from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import (
     ALONE_SHARE,
     CUT_HOUR_CHANCE,
+    exceeds_usual,
     exclude_brief,
 )
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
@@ -34,7 +35,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.slow_parts import SUDDEN_US
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS
-from heliograph_collector.detect.stats.tails import upper_tail
+from heliograph_collector.detect.stats.voting import VoteCount
 
 # Assumed, all of them:
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
@@ -107,7 +108,9 @@ def may_be_habit(
     if usual is not None and usual.is_cut_hour:
         fallen = presence.list_silent(country, from_us)
         is_slow = _measure_most([vantage.lost_us for vantage in fallen]) > _CURFEW_US
-        return is_slow and not _exceeds_sleep(*count_absent(presence, country, now_us))
+        silent, size = count_absent(presence, country, now_us)
+        absent = VoteCount(votes=size, hits=silent)
+        return is_slow and not exceeds_usual([(absent, ALONE_SHARE)], CUT_HOUR_CHANCE)
     lowest = None if usual is None else usual.earlier_lowest
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
@@ -121,11 +124,6 @@ def may_be_habit(
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
-
-
-def _exceeds_sleep(silent: int, size: int) -> bool:
-    """Return whether more are silent than sleep where nights are unknown for cuts."""
-    return upper_tail([ALONE_SHARE] * size, silent) <= CUT_HOUR_CHANCE
 
 
 def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:

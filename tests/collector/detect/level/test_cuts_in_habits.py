@@ -17,7 +17,7 @@ FIRST = 6  # whole days in which a few phones sleep; then all do
 NIGHTS = range(FIRST, FIRST + 4)
 
 
-def _sleep(phones: Sequence[VantageRef], day: int, rng: Random) -> Signals:
+def _switch_off(phones: Sequence[VantageRef], day: int, rng: Random) -> Signals:
     """They are off from the evening to the morning, and their machines run on."""
     return off(phones, day * DAY + EVENING, 2 * HOUR, rng) + [
         VantageArrival(at((day + 1) * DAY + rng.uniform(0, 2 * HOUR)), phone, same_boot=True)
@@ -38,7 +38,7 @@ def test_phones_that_are_off_each_night_are_told_twice_at_most(seed: int) -> Non
     signals = arrived(HOME + world())
     for day in range(NIGHTS.stop):
         sleepers = PHONES if day in NIGHTS else rng.sample(PHONES, len(PHONES) * 2 // 3)
-        signals += _sleep(sleepers, day, rng)
+        signals += _switch_off(sleepers, day, rng)
     assert _list_told(signals, NIGHTS)[2:] == [False, False]
 
 
@@ -51,7 +51,7 @@ def test_a_country_that_fades_beside_an_operator_that_is_dark_for_weeks_is_told(
     fading_s = 17 * DAY + 4 * HOUR  # nine in the morning
     signals = arrived(HOME + world()) + drop(gone, DAY + 4 * HOUR, rng)
     for day in range(16):  # their evenings make losses no rare event
-        signals += _sleep(rng.sample(PHONES, len(PHONES) * 2 // 3), day, rng)
+        signals += _switch_off(rng.sample(PHONES, len(PHONES) * 2 // 3), day, rng)
     signals += off([v for v in HOME if v not in gone], fading_s, 3 * HOUR, rng)
     (found,) = follow(signals, [at(fading_s + 2.25 * HOUR)])
     told = [i for i in found if i.state is IncidentState.CONFIRMED and i.scope.country == "KZ"]
