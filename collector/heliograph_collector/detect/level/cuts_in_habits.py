@@ -17,7 +17,7 @@ confirmation, when it had grown, until it was withdrawn. Other cells of its coun
 meanwhile, and learn that.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from heliograph.units import DAY_US
 from heliograph_collector.detect.level.cell_level import CellLevel
@@ -71,3 +71,12 @@ def _find_share(scope: Scope, outage: OutageEpisode) -> float | None:
 
 def _had_stopped(outage: OutageEpisode) -> bool:
     return outage.state is IncidentState.WITHDRAWN and outage.evidence.has_stopped(outage.limits)
+
+
+def is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
+    """Return whether one of these cells may share vantages with the scope."""
+    own = (scope.region, scope.asn, scope.access)
+    return any(
+        all(not a or not b or a == b for a, b in zip(own, other, strict=True))
+        for other in ((part.region, part.asn, part.access) for part in parts)
+    )

@@ -48,12 +48,15 @@ def is_cut_off(
     if votes.votes < THRESHOLDS.votes or votes.share < THRESHOLDS.confirm_share:
         return False
     chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
-    is_dark = is_learned or _exceeds_habit(lasting, now_us, chance, most_away)
+    is_dark = is_learned or exceeds_habit(lasting, now_us, chance, most_away)
     return is_dark and not _is_flapping(fallen, now_us)
 
 
-def _exceeds_habit(
-    lasting: Sequence[VantagePresence], now_us: int, chance: float, most_away: float | None
+def exceeds_habit(
+    lasting: Sequence[VantagePresence],
+    now_us: int,
+    chance: float,
+    most_away: float | None = None,
 ) -> bool:
     """Return whether no habit that is not learned yet explains so many silences.
 

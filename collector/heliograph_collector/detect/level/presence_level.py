@@ -49,7 +49,11 @@ from heliograph_collector.detect.level.common_dip import (
     find_kept_share,
     is_common_mode,
 )
-from heliograph_collector.detect.level.cuts_in_habits import find_cut_step, has_lasted
+from heliograph_collector.detect.level.cuts_in_habits import (
+    find_cut_step,
+    has_lasted,
+    is_overlapped,
+)
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.dead_link_reports import have_reported_dead_links
 from heliograph_collector.detect.level.doubts import find_doubts
@@ -74,6 +78,7 @@ from heliograph_collector.detect.level.promotion import (
     list_power_failures,
     promote_falls,
 )
+from heliograph_collector.detect.level.wider_fall import Levels, are_others_cut_off
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
@@ -207,7 +212,7 @@ class PresenceLevels:
             if scope.country != country:
                 continue
             cut_step = find_cut_step(scope, cuts, now_us)
-            cell.note_cut(cut_step, now_us, is_here=_is_overlapped(scope, parts))
+            cell.note_cut(cut_step, now_us, is_here=is_overlapped(scope, parts))
             for cut in cuts:
                 if any(scope.is_within(part.scope) for part in cut.parts):
                     cut.from_us = min(cut.from_us, _find_beginning(cell, cut))
@@ -261,7 +266,7 @@ class PresenceLevels:
             return self._end_fall(cell, fall, test, sample)
         else:
             cell.well_samples = 0
-            return _update_fall(cell, fall, test, sample)
+            return _update_fall(cell, fall, test, sample, self.cells)
         return None
 
     def _end_fall(
@@ -312,15 +317,6 @@ def _find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:
     return max(cell.well_us, cut.started.earliest_us - before_us)
 
 
-def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
-    """Return whether one of these cells may share vantages with the scope."""
-    own = (scope.region, scope.asn, scope.access)
-    return any(
-        all(not a or not b or a == b for a, b in zip(own, other, strict=True))
-        for other in ((part.region, part.asn, part.access) for part in parts)
-    )
-
-
 def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | None:
     """Open a fall; None if too few are silent."""
     since_us = cell.well_us
@@ -350,7 +346,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
 
 
 def _update_fall(
-    cell: CellLevel, fall: LevelFall, test: CellTest, sample: Sample
+    cell: CellLevel, fall: LevelFall, test: CellTest, sample: Sample, levels: Levels
 ) -> ConfirmedFall | None:
     """Let a fall grow; end and return it when most have fallen silent twice in a row."""
     limits = sample.limits
@@ -378,7 +374,9 @@ def _update_fall(
     cells = find_fallen_cells(test.scope, fallen, limits)
     fall.narrower = cells.list_narrower() if test.scope.is_national else ()
     fall.is_told = fall.is_told and bool(fall.narrower)
-    if cell.dark_samples < 2 or not cells.is_whole or not sample.exceeds_outages(fallen):
+    if cell.dark_samples < 2 or not cells.is_whole:
+        return None
+    if not are_others_cut_off(fallen, levels, test, sample):
         return None  # the rest lives: the country's fall began before the cut was confirmed
     # Lines that an open outage explains show the order too; phones may follow hours later.
     failures = list_power_failures(sample.outages, fall)

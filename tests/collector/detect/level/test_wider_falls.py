@@ -1,5 +1,6 @@
 """A cut of operators grows to the country only if half of the rest falls too."""
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import VantageRef
 from support.presence_model import KZ, at, confirmed, country, drop, live, world
+from support.small_nights import DAY, HOUR, NOON, arrived, back, off
 
 ONSET = 5 * 3_600.0  # 10:00 in Kazakhstan
 
@@ -71,3 +75,46 @@ def test_a_suspicion_of_the_country_ends_once_a_region_explains_it() -> None:
     assert wider.state is IncidentState.WITHDRAWN
     assert wider.closed_us is not None
     assert wider.closed_us <= region.confirmed_us + 70 * MINUTE_US
+
+
+@pytest.mark.parametrize("days", [1, 6])
+def test_lines_that_sleep_beside_a_cut_of_phones_are_not_cut_off(days: int) -> None:
+    """Phones are cut at noon; on each of the following nights 17 of 27 lines are silent.
+
+    Version 161 told the country on the first one, whether or not nights were known.
+    """
+    rng = Random(1)
+    lines, phones = _split(country(each=3))
+    signals = arrived([*lines, *phones, *world()])
+    for day in range(days + 3):
+        sleepers = rng.sample(lines, 17) + (rng.sample(phones, 8) if day < days else [])
+        signals += off(sleepers, day * DAY + 16 * HOUR, 3 * HOUR, rng)
+        signals += back(sleepers, day * DAY + 25 * HOUR, 2 * HOUR, rng)
+    signals += drop(phones, days * DAY + NOON, rng)
+    (cut,) = confirmed(detect_silence(signals, at((days + 3) * DAY)).incidents)
+    assert [part.scope for part in cut.parts] == [Scope("KZ", access="mobile")]
+
+
+@pytest.mark.parametrize("days", [1, 6])
+def test_lines_that_are_cut_at_night_beside_phones_are_told(days: int) -> None:
+    """At one in the morning those that are up are cut within an hour."""
+    rng = Random(1)
+    lines, phones = _split(country(each=3))
+    signals = arrived([*lines, *phones, *world()])
+    onset_s = days * DAY + 20 * HOUR
+    for day in range(days + 1):
+        sleepers = rng.sample(lines, 13)
+        signals += off(sleepers, day * DAY + 16 * HOUR, 3 * HOUR, rng)
+        if day < days:
+            signals += back(sleepers, day * DAY + 25 * HOUR, 2 * HOUR, rng)
+    signals += drop(phones, days * DAY + NOON, rng)
+    signals += off([v for v in lines if v not in sleepers], onset_s, HOUR, rng)
+    cuts = confirmed(detect_silence(signals, at(onset_s + 1.2 * HOUR)).incidents)
+    told = [part.scope for cut in cuts for part in cut.parts]
+    assert all(any(scope.includes(v.place) for scope in told) for v in lines)
+
+
+def _split(vantages: Sequence[VantageRef]) -> tuple[list[VantageRef], list[VantageRef]]:
+    """Return the lines and the phones."""
+    by_access = {a: [v for v in vantages if v.place.access == a] for a in ("fixed", "mobile")}
+    return by_access["fixed"], by_access["mobile"]
