@@ -19,6 +19,7 @@ from heliograph_collector.detect.silence import country_comparison
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.grid_regions import (
     fail_by_region,
+    fail_side_by_side,
     have_lost_power,
     is_rationed_region,
 )
@@ -320,7 +321,7 @@ def _is_region_rationed(
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
     """Return whether whole operators of a country fell, as by an order or a cable.
 
-    A grid spares none, and leaves a part of them by batteries.
+    A grid spares none, and leaves a part of them by batteries, or takes these one by one.
     """
     is_country = any(not cell.scope.region for cell in cells)
     if not is_country or _is_region_rationed(select_silent(cells, vantages), vantages):
@@ -328,7 +329,7 @@ def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresen
     fixed = [v for v in vantages if v.place.access not in ("mobile", "hosting")]
     if _are_all_hit(fixed, THRESHOLDS) and is_partial(count_silent(fixed), THRESHOLDS):
         return False
-    return not _may_be_grid(fixed, THRESHOLDS)
+    return not (_may_be_grid(fixed, THRESHOLDS) or fail_side_by_side(fixed))
 
 
 def _may_be_grid(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -3,15 +3,20 @@
 A grid takes all lines of a region, by whichever operator. An order takes operators, and so does
 a cable. Where one operator has all lines of a region nothing tells these apart but what happened
 lately: where power is rationed, it failed in other regions of the country.
+
+An order takes an operator at one time, or one operator after another. Where power fails, the lines
+of all operators go one by one at the same time, as their batteries run out.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
+from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -19,6 +24,8 @@ _LIVING_SHARE = 0.34  # of silent lines, up to which a region lives: chance take
 _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
 _TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
 _RATIONED_REGIONS = 2  # in which power failed: one may be a storm; assumed
+_ONE_BY_ONE_US = 6 * MINUTE_US  # batteries last for longer, orders are done sooner; assumed
+_APART_CHANCE = 0.05  # of such ranks: operators fell one after another; assumed
 _OPERATORS = 2  # dead in one region and alive in another: one may fail by itself; assumed
 
 
@@ -33,6 +40,20 @@ def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
     dead_networks = {v.place.asn for region in dead for v in by_region[region] if v.is_silent}
     live_networks = {v.place.asn for region in living for v in by_region[region] if v.is_live}
     return len(dead_networks & live_networks) >= _OPERATORS
+
+
+def fail_side_by_side(lines: Sequence[VantagePresence]) -> bool:
+    """Return whether lines of several operators fell one by one at the same time.
+
+    Only operators count that have three or more silent lines.
+    """
+    times = [(line.place.asn, line.lost_us) for line in lines if line.is_silent]
+    by_network: defaultdict[int, list[int]] = defaultdict(list)
+    for network, lost_us in times:
+        by_network[network].append(lost_us)
+    spans = [measure_spread(group) for group in by_network.values() if len(group) >= MEMBERS]
+    is_slow = len(spans) >= _OPERATORS and min(spans) >= _ONE_BY_ONE_US
+    return is_slow and compute_rank_chance(times) > _APART_CHANCE
 
 
 def _group_by_region(lines: Sequence[VantagePresence]) -> dict[str, list[VantagePresence]]:
