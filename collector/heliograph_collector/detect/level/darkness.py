@@ -22,6 +22,7 @@ LASTING_US = 10 * MINUTE_US  # of a silence; assumed
 ALONE_CHANCE = 1e-3  # assumed
 CUT_HOUR_CHANCE = 0.05  # … where cuts were confirmed at this time of earlier days; assumed
 ALONE_SHARE = 0.8  # at night; in the evenings that an outside audit played 75 % did; assumed …
+_NIGHT_CHANCE = 0.01  # … in the first night of a country, of which it has one; assumed
 LINES_SHARE = 0.9  # … and of fixed lines: nearly all phones may sleep; assumed
 CLOSED_SHARE = 0.6  # by day, of fixed lines: of offices on a free day; assumed
 AWAY_SHARE = 0.1  # by day, of all others; assumed
@@ -31,6 +32,7 @@ def is_cut_off(
     fallen: Sequence[VantagePresence],
     now_us: int,
     *,
+    counted: Sequence[VantagePresence],
     is_learned: bool,
     is_cut_hour: bool,
     most_away: float | None,
@@ -39,6 +41,7 @@ def is_cut_off(
 
     Args:
         fallen: Established vantages of one country that are here, or fell silent in the fall.
+        counted: Those, and others that fell silent before it: a night takes people of both.
         is_learned: The usual share at this time of day is known, and the cell fell below it.
         is_cut_hour: It was cut off at this time of earlier days.
         most_away: The largest share that is away by habit, as far as one day shows; None: unknown.
@@ -48,7 +51,9 @@ def is_cut_off(
     if votes.votes < THRESHOLDS.votes or votes.share < THRESHOLDS.confirm_share:
         return False
     chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
-    is_dark = is_learned or exceeds_habit(lasting, now_us, chance, most_away)
+    is_dark = is_learned or exceeds_habit(
+        lasting, now_us, chance, most_away, list(exclude_brief(counted, now_us))
+    )
     return is_dark and not _is_flapping(fallen, now_us)
 
 
@@ -57,6 +62,7 @@ def exceeds_habit(
     now_us: int,
     chance: float,
     most_away: float | None = None,
+    counted: Sequence[VantagePresence] = (),
 ) -> bool:
     """Return whether no habit that is not learned yet explains so many silences.
 
@@ -69,8 +75,9 @@ def exceeds_habit(
     )
     if busy.share >= THRESHOLDS.confirm_share and exceeds_usual([(busy, AWAY_SHARE)], chance):
         return True
+    at_all = sum_silent(counted or lasting)
     if most_away is not None and most_away < ALONE_SHARE:
-        return exceeds_usual([(sum_silent(lasting), most_away)], chance)
+        return exceeds_usual([(at_all, most_away)], chance)
     lines = sum_silent([v for v in lasting if v.place.access == "fixed"])
     others = sum_silent([v for v in lasting if v.place.access != "fixed"])
     is_mixed = others.votes >= THRESHOLDS.witnesses  # lines alone may be offices, or lack power
@@ -82,7 +89,7 @@ def exceeds_habit(
         return exceeds_usual([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
     if lines.votes < THRESHOLDS.votes or lines.share < LINES_SHARE:
         return False
-    return exceeds_usual([(sum_silent(lasting), ALONE_SHARE)], chance)
+    return exceeds_usual([(at_all, ALONE_SHARE)], max(chance, _NIGHT_CHANCE))
 
 
 def exceeds_usual(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:

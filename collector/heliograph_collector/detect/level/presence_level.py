@@ -364,6 +364,7 @@ def _update_fall(
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
+        counted=sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
         is_learned=is_known,
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,

@@ -1,0 +1,38 @@
+"""In a country's first night, of which no habit is known, all who are away count."""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import detect_silence
+from support.presence_model import at, confirmed, country, world
+from support.small_nights import DAY, HOUR, arrived, off
+
+BEDTIME = 14 * HOUR  # seven in the evening in Kazakhstan
+ONSET = 20 * HOUR
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_fade_in_the_first_night_is_told_before_morning(seed: int) -> None:
+    """Of 54, 22 sleep when all others but two fade within an hour, at one in the morning.
+
+    Version 163 compared the others alone with what a night may take, and told it by day.
+    """
+    rng = Random(seed)
+    people = country(each=3)
+    asleep = rng.sample(people, 22)
+    signals = arrived(people + world())
+    signals += off(asleep, BEDTIME, 3 * HOUR, rng)
+    awake = [v for v in people if v not in asleep]
+    signals += off(awake[2:], ONSET, HOUR, rng)
+    assert confirmed(detect_silence(signals, at(ONSET + 1.5 * HOUR)).incidents)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_first_night_that_takes_four_fifths_is_no_cut(seed: int) -> None:
+    rng = Random(seed)
+    people = country(each=3)
+    asleep = [v for v in people if rng.random() < 0.8]
+    signals = arrived(people + world())
+    signals += off(asleep, BEDTIME, 5 * HOUR, rng)
+    assert not confirmed(detect_silence(signals, at(DAY + HOUR)).incidents)
