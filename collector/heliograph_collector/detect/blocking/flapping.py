@@ -5,7 +5,7 @@ service fails a share of the time, the results of each vantage change again and 
 chance one minute looks like a full block in some cell, and the next like its end. So the last
 `_KEPT` tests of each vantage that failed are kept. It is flapping when they changed `_MIN_CHANGES`
 times: a block that begins and ends is two changes. Cells in which most vantages flap are one
-incident of the kind partial, which stays open until most do not.
+incident of the kind partial, which stays open until most do not (`ceasing.py`).
 """
 
 import math
@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from heliograph.units import MINUTE_US
+from heliograph_collector.detect.blocking.ceasing import CEASED_CHANCE, drop_ceased
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.tails import upper_tail
@@ -36,7 +37,6 @@ _MIN_CHANGES = 3
 _ALWAYS = 0b11111  # the last five failed: of half that fail by chance, one vantage in 32
 MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
-_CEASED = 1e-5  # chance that so few fail though it lasts: of 20 that fail by halves, not one
 _TWICE = 0b11  # the last two failed: a third one may be of the same spell
 _SPELL_US = 30 * MINUTE_US
 _LASTING_SHARE = 0.25  # that fail always; of those that fail by seven tenths a sixth do by chance
@@ -187,7 +187,8 @@ class FlappingVantages:
             return True
         if count.votes < limits.witnesses or count.share < share:
             return False
-        if self._have_ceased(inside):
+        lasting = count_total(self._list_hits(drop_ceased(inside, self.tests), now_us, limits))
+        if lasting.votes < limits.witnesses or lasting.share < share or self._have_ceased(inside):
             return False
         scopes = [cell.scope for cell in episode.parts]
         lately = max(map(usual.flapping_share, scopes))
@@ -219,7 +220,7 @@ class FlappingVantages:
         """Return whether fewer fail than chance leaves of the share that failed lately."""
         failing = sum(vote.standing in FAILING_VALUES for vote in votes)
         chances = [self._failing_share(votes)] * len(votes)
-        return upper_tail(chances, failing + 1) >= 1.0 - _CEASED
+        return upper_tail(chances, failing + 1) >= 1.0 - CEASED_CHANCE
 
     def mean_share(self, votes: Collection[ServiceVote]) -> float:
         """Return vantages' mean failing share, without those that always fail."""

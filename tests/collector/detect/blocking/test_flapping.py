@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import dominant_cause
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, RecentTests
@@ -36,6 +37,28 @@ def list_votes(seed: int, chance: Callable[[VantageRef], float]) -> list[TimedVo
     return votes
 
 
+def list_lifted(seed: int, share: float) -> tuple[list[ServiceVote], float]:
+    """Return tests every 480 s of what operators lift in turn, and when the last one does."""
+    rng = Random(seed)
+    home = country(each=3)
+    asns = sorted({vantage.place.asn for vantage in home})
+    rng.shuffle(asns)
+    ends = {asn: 7_200.0 + 1_200.0 * turn for turn, asn in enumerate(asns)}
+    last_s = max(ends.values())
+    votes: list[ServiceVote] = []
+    for vantage in home + world(2, each=1):
+        now_s = rng.uniform(0, 480)
+        while now_s < last_s + 3_600:
+            is_before = ONSET <= now_s < ends.get(vantage.place.asn, 0.0)
+            is_failing = (KZ(vantage) and is_before and rng.random() < share) or (
+                rng.random() < 0.01
+            )
+            cause = (VoteValue.BLOCKED, "tls", "timeout") if is_failing else (VoteValue.GOOD,)
+            votes.append(ServiceVote(at(now_s), vantage, "telegram", *cause))
+            now_s += 480 * rng.uniform(0.97, 1.03)
+    return votes, last_s
+
+
 def replay(votes: list[TimedVote]) -> list[Incident]:
     return [i for i in replay_signals((), votes).incidents if i.confirmed_us is not None]
 
@@ -50,6 +73,19 @@ def test_service_that_fails_a_share_of_the_time_is_one_lasting_partial(share: fl
     assert incident.state is IncidentState.CLOSED
     assert incident.closed_us is not None
     assert at(END) <= incident.closed_us <= at(END + 1_800)
+
+
+@pytest.mark.parametrize(("seed", "share"), [(0, 0.7), (1, 0.85)])
+def test_partial_that_operators_lift_in_turn_ends_with_the_last_of_them(
+    seed: int, share: float
+) -> None:
+    """Up to version 163 the second one was two incidents, of which one stood for 47 min more."""
+    votes, last_s = list_lifted(seed, share)
+    until_us = at(last_s + 3_600)
+    incidents = detect_blocking(votes, at(0), until_us)
+    (incident,) = [i for i in incidents if i.confirmed_us is not None]
+    assert incident.closed_us is not None
+    assert at(last_s) <= incident.closed_us <= at(last_s + 1_200)
 
 
 @pytest.mark.parametrize(
