@@ -6,15 +6,20 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.alarmed_cells import (
+    localize_alarmed,
+    localize_established,
+    select_enough,
+)
 from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines, list_hits
+from heliograph_collector.detect.blocking.evidence import CellEvidence, list_hits
 from heliograph_collector.detect.blocking.failed_resolvers import select_unresolved
 from heliograph_collector.detect.blocking.flapping import CellShares, FlappingVantages
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
@@ -29,7 +34,6 @@ from heliograph_collector.detect.stats.localization import (
     count_by_cell,
     localize,
     narrow_cells,
-    select_distinct,
 )
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -285,7 +289,7 @@ class CountryService:
         hits = list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
-        alarmed_cells = self._localize_alarmed(all_votes, limits.burst, alarmed, mostly_fails)
+        alarmed_cells = localize_alarmed(all_votes, limits.burst, alarmed, mostly_fails, limits)
         alarmed_cells = attach_persons(alarmed_cells, persons)
         certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
         votes_by_place, has_established = established_votes(
@@ -293,10 +297,12 @@ class CountryService:
         )
         confirmed_cells: tuple[AffectedCell, ...] = ()
         if has_established:
-            cells = self._localize_alarmed(votes_by_place, limits.votes, alarmed, mostly_fails)
-            confirmed_cells = attach_persons([c for c in cells if has_lines(c, limits)], persons)
+            confirmed_cells = localize_established(
+                votes_by_place, persons, alarmed, mostly_fails, limits
+            )
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
-        steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
+        steady = find_steady(self.recent_cells, votes, now_us, limits)
+        steady_cells = select_enough(steady, limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
         lasting = self._find_lasting(now_us)
         if lasting is None:
@@ -314,17 +320,6 @@ class CountryService:
             touched = touched or self.known.select_failing(few, doubted, now_us, limits)
             if touched:
                 confirm_block(self.episodes, episode, touched, others, now_us)
-
-    def _localize_alarmed(
-        self,
-        votes: VotesByPlace,
-        min_votes: float,
-        alarmed: AbstractSet[Scope],
-        mostly_fails: Callable[[Scope], bool],
-    ) -> tuple[AffectedCell, ...]:
-        limits = self.limits
-        cells = localize(votes, limits.confirm_share, min_votes, limits, mostly_fails)
-        return tuple(p for p in select_distinct(cells, votes, limits) if p.scope in alarmed)
 
     def _select_unexplained(
         self, cells: Sequence[AffectedCell], votes: VotesByPlace

@@ -3,20 +3,29 @@
 Theory of operation. An operator's resolver that breaks, or loses its way abroad, is silent or fails
 on all names. Tests that ask an encrypted resolver as well see that the site is up, and blame the
 name: so each service of the network seems blocked by DNS, from one moment on. A block is of
-some names; or the resolver lies, which no broken one does; or it is in all networks. So failures of
-names are in doubt in a network in which every service that is tested has failed so since then, in
-three services at least, while the rest of the country works. They leave a suspicion
-(`all_services`). The price: an operator that is silent on all tested names is only suspected.
+some names; or the resolver lies, which no broken one does; or it is in several networks. So
+failures of names are in doubt in a network in which every service that is tested has failed so
+since then, in three services at least, while the rest of the country works. They leave a suspicion
+(`all_services`).
+
+Operators have a resolver each, and two of these do not break in the same hours by accident. So
+networks that fail so together, each of them nearly whole, were told to, and are in no doubt. But
+people may ask a public resolver, and those that it fails are spread over all networks. The failing
+networks are several by such an accident only where lots, drawn among all vantages, often fall so.
+The price: an operator that is silent on all tested names is only suspected, while it is alone.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from heliograph.plan import ANCHORS
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.other_services import ANSWERED, CountryTests
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_total, is_established
+from heliograph_collector.detect.stats.voting import VoteCount, count_total, is_established
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
@@ -24,9 +33,20 @@ from heliograph_collector.model.thresholds import Thresholds
 # Assumed, all of them:
 _SERVICES = 3  # that fail together
 _ALIKE = 0.5  # of the share of the service that fails most: so they fail, and so they come back
+_LOTS_CHANCE = 0.01  # that failures of people's own resolvers fall on whole networks alone
 
 
 VotesByNetwork: TypeAlias = Mapping[int, Sequence[ServiceVote]]
+
+
+@dataclass(frozen=True, slots=True)
+class FailingNetwork:
+    """A network in which the names of all services fail."""
+
+    asn: int
+    failures: Sequence[ServiceVote]  # of the judged service
+    since_us: int
+    count: VoteCount  # its votes by line, over all services
 
 
 def select_unresolved(
@@ -45,14 +65,67 @@ def select_unresolved(
             by_network[vote.witness.place.asn].append(vote)
     # Once for all networks, of which a national block has every one.
     services = [_group(own, tests) for own in tests.votes_by_service.values()] if by_network else []
-    doubted: dict[str, str] = {}
+    failing: list[FailingNetwork] = []
     for asn, failures in by_network.items():
         begun_us = [first_bad.get(o.witness.nym, o).at_us for o in failures]
         since_us = quantile(begun_us, 0.1)
         own_tests = [[o for o in s.get(asn, ()) if o.at_us >= since_us] for s in services]
-        if _fails_whole(own_tests) and _works_elsewhere(services, asn, since_us, tests.limits):
-            doubted |= {o.witness.nym: HoldReason.ALL_SERVICES for o in failures}
+        if _fails_whole(own_tests):
+            count = _count_mute(o for tests_of_one in own_tests for o in tests_of_one)
+            failing.append(FailingNetwork(asn, failures, since_us, count))
+    concerted = _select_concerted(failing, services, tests.limits)
+    doubted: dict[str, str] = {}
+    for network in failing:
+        if network.asn not in concerted and _works_elsewhere(services, network, tests.limits):
+            names = (o.witness.nym for o in network.failures)
+            doubted |= dict.fromkeys(names, HoldReason.ALL_SERVICES)
     return doubted
+
+
+def _select_concerted(
+    failing: Iterable[FailingNetwork], services: Iterable[VotesByNetwork], limits: Thresholds
+) -> Collection[int]:
+    """Select the networks that fail together, as several resolvers do by an order alone."""
+    whole = [n for n in failing if n.count.share >= limits.confirm_share]
+    if len(whole) < 2:
+        return ()
+    largest = max(whole, key=lambda network: network.count.hits)
+    joint_us = int(limits.join_s * SECOND_US)
+    joint = [n for n in whole if abs(n.since_us - largest.since_us) <= joint_us]
+    inside = _sum_counts(n.count for n in joint)
+    names = {n.asn for n in joint}
+    rest = _count_mute(
+        o for by_network in services for asn, own in by_network.items() if asn not in names
+        for o in own
+    )  # fmt: skip
+    if inside.hits - largest.count.hits < limits.witnesses:
+        return ()
+    return names if _draw_chance(inside, rest) <= _LOTS_CHANCE else ()
+
+
+def _draw_chance(inside: VoteCount, rest: VoteCount) -> float:
+    """Return the chance that as many of all failures fall inside, by lots (hypergeometric)."""
+    votes = round(inside.votes + rest.votes)
+    own_votes = round(inside.votes)
+    hits = round(inside.hits + rest.hits)
+    most = min(own_votes, hits)
+    ways = sum(
+        math.comb(own_votes, k) * math.comb(votes - own_votes, hits - k)
+        for k in range(round(inside.hits), most + 1)
+    )
+    return ways / math.comb(votes, hits)
+
+
+def _sum_counts(counts: Iterable[VoteCount]) -> VoteCount:
+    total = VoteCount()
+    for count in counts:
+        total.add(count)
+    return total
+
+
+def _count_mute(votes: Iterable[ServiceVote]) -> VoteCount:
+    """Count lines, and those of which most tests have no answer to a name."""
+    return count_total((vote.witness, _has_no_answer(vote)) for vote in votes)
 
 
 def _group(votes: Iterable[ServiceVote], tests: CountryTests) -> VotesByNetwork:
@@ -84,7 +157,7 @@ def _fails_whole(own_tests: Iterable[Sequence[ServiceVote]]) -> bool:
 
 
 def _works_elsewhere(
-    services: Iterable[VotesByNetwork], asn: int, since_us: int, limits: Thresholds
+    services: Iterable[VotesByNetwork], network: FailingNetwork, limits: Thresholds
 ) -> bool:
     """Return whether the same services work in the rest of the country."""
     hits = (
@@ -92,7 +165,7 @@ def _works_elsewhere(
         for by_network in services
         for number, tests in by_network.items()
         for o in tests
-        if number != asn and o.at_us >= since_us
+        if number != network.asn and o.at_us >= network.since_us
     )
     count = count_total(hits)
     return count.votes >= limits.witnesses and count.share <= limits.clear_share

@@ -15,6 +15,7 @@ LASTS = 1_500.0
 SERVICES = ("signal", "telegram", "whatsapp")
 HOME = country(each=3)
 OWN = HOME[0].place.asn
+TWO = {OWN, HOME[3].place.asn}
 Answer = tuple[VoteValue, str, str]
 WORKS: Answer = (VoteValue.GOOD, "", "")
 MUTE: Answer = (VoteValue.BLOCKED, "dns", "timeout")
@@ -56,6 +57,10 @@ BLOCKS: dict[str, tuple[Callable[[VantageRef, str], Answer], set[str]]] = {
         {"telegram", "whatsapp"},
     ),
     "all networks": (lambda _, __: MUTE, {*SERVICES}),
+    "two networks of six": (
+        lambda vantage, _: MUTE if vantage.place.asn in TWO else WORKS,
+        {*SERVICES},
+    ),
 }
 
 
@@ -63,3 +68,10 @@ BLOCKS: dict[str, tuple[Callable[[VantageRef, str], Answer], set[str]]] = {
 def test_names_that_a_block_takes_are_told(case: str) -> None:
     answer, services = BLOCKS[case]
     assert {incident.service for incident in confirmed(_detect(answer))} == services
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_public_resolver_that_fails_in_every_network_is_no_block(seed: int) -> None:
+    rng = Random(seed)
+    public = {vantage.nym for vantage in HOME if rng.random() < 0.3}
+    assert confirmed(_detect(lambda v, _: MUTE if v.nym in public else WORKS)) == []
