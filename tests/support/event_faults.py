@@ -16,7 +16,9 @@ KNOWN_WRONG = frozenset(
         ("load shedding", 18),
         ("load shedding", 19),
         ("New Year", 2),
+        ("New Year", 8),
         ("New Year", 9),
+        ("New Year", 11),
     }
 )
 UNPUBLISHED_US = 240 * SECOND_US  # in which a block of us is no news to the public

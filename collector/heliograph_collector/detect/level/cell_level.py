@@ -77,6 +77,10 @@ class CellLevel:
         shares = self._list_day(before_us)
         return len(shares) == _STEPS_A_DAY and min(shares) >= QUIET_SHARE
 
+    def was_cut_yesterday(self) -> bool:
+        """Return whether a cut of the day before kept this time of day out of the habit."""
+        return next((is_cut for _, is_cut in self.habit.list_days()), False)
+
     def find_most_away(self, before_us: int, size: int) -> float | None:
         """Return the largest share that may be absent by habit; None without a full day.
 

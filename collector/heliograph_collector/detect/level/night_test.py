@@ -39,7 +39,7 @@ from heliograph_collector.detect.stats.voting import VoteCount
 
 # Assumed, all of them:
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
-_CURFEW_US = 15 * MINUTE_US  # … and at an hour of cuts; people go to bed over an hour or two
+_CURFEW_US = 15 * MINUTE_US  # … at or beside cuts; people go to bed over an hour or two
 _MOST = 0.8
 
 
@@ -90,17 +90,20 @@ def may_be_habit(
     now_us: int,
     *,
     from_us: int,
+    is_beside_cut: bool,
 ) -> bool:
     """Return whether people who switch off may explain a burst in a country.
 
     They may in a country that is often dark at this hour, until it is darker than ever; before
-    that is learned, in slow bursts at hours when days end, and at an hour of cuts in slow ones that
-    leave as many as are up at night. Five who go at once do not sleep.
+    that is learned, in slow bursts at hours when days end (slower ones beside a cut, or a day
+    after one), and at an hour of cuts in such that leave as many as are up at night. Five who go at
+    once do not sleep.
 
     Args:
         cell: The level of the country, if it has one.
         burst_us: The first silence of the burst.
         from_us: The first silence of it, or of what it may extend.
+        is_beside_cut: Part of the country is cut off for a day or longer.
     """
     if have_moved(presence, country, burst_us) or _went_at_once(presence, country, burst_us):
         return False  # people who come by another way do not sleep
@@ -119,7 +122,9 @@ def may_be_habit(
     if is_busy_hour(country, now_us):
         return False
     if cell is None or usual is None or usual.days < LEARNED_DAYS:
-        return presence.measure_spread(country, burst_us) > SUDDEN_US
+        may_be_cut = is_beside_cut or (cell is not None and cell.was_cut_yesterday())
+        slow_us = _CURFEW_US if may_be_cut else SUDDEN_US
+        return presence.measure_spread(country, burst_us) > slow_us
     silent, size = count_absent(presence, country, now_us)
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size

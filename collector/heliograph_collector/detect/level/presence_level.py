@@ -188,7 +188,8 @@ class PresenceLevels:
         recent = list_extensible(outages, now_us, presence.limits)
         from_us = min([burst_us, *(outage.from_us for outage in recent)])
         cell = self.cells.get(Scope(country))
-        return may_be_habit(cell, presence, country, burst_us, now_us, from_us=from_us)
+        where = presence, country, burst_us, now_us
+        return may_be_habit(cell, *where, from_us=from_us, is_beside_cut=bool(cuts))
 
     def is_falling(self, country: str) -> bool:
         """Return whether any cell of a country is falling, or is dark already.

@@ -90,3 +90,15 @@ def test_a_slow_cut_of_each_night_is_one_incident(seed: int, tmp_path: Path) -> 
         land.cut(people_of(land), start, start + 8 * HOUR, 900)
     told = [i.scope for i in play(land, tmp_path) if i.confirmed_us is not None]
     assert told == [Scope("KZ")] * len(starts)
+
+
+def test_the_second_of_two_slow_cuts_at_midnight_is_told_while_it_lasts(tmp_path: Path) -> None:
+    """It takes 15 min to reach all. Version 164 waited for people who went to bed until morning."""
+    land = create_land(37, 60)
+    land.settle()
+    starts = [day * DAY + 19 * HOUR for day in range(2)]
+    for start in starts:
+        land.cut(people_of(land), start, start + 9 * HOUR, 900)
+    told = [i for i in play(land, tmp_path) if i.confirmed_us is not None]
+    delays = [seconds_after(s, i.confirmed_us) for s, i in zip(starts, told, strict=True)]
+    assert all(0 < delay < 1_800 for delay in delays), delays

@@ -1,6 +1,7 @@
 """A cut of operators grows to the country only if half of the rest falls too."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -10,6 +11,9 @@ from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageRef
+from support.dated_events import SCENES as DATED
+from support.event_faults import find_faults
+from support.foreign_world import create_land, play
 from support.presence_model import KZ, at, confirmed, country, drop, live, world
 from support.small_nights import DAY, HOUR, NOON, arrived, back, off
 
@@ -112,6 +116,17 @@ def test_lines_that_are_cut_at_night_beside_phones_are_told(days: int) -> None:
     cuts = confirmed(detect_silence(signals, at(onset_s + 1.2 * HOUR)).incidents)
     told = [part.scope for cut in cuts for part in cut.parts]
     assert all(any(scope.includes(v.place) for scope in told) for v in lines)
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_lines_that_are_cut_within_ten_minutes_a_day_after_the_phones_are_told(
+    seed: int, tmp_path: Path
+) -> None:
+    """Version 161 took them for people who leave: regions were suspected, held for the power."""
+    scene = DATED["phones, then lines"]
+    land = create_land(seed, scene.hours)
+    scene.build(land)
+    assert list(find_faults(land, play(land, tmp_path), scene)) == []
 
 
 def _split(vantages: Sequence[VantageRef]) -> tuple[list[VantageRef], list[VantageRef]]:
