@@ -40,12 +40,12 @@ from heliograph_collector.detect.late_data import LateVotes, find_amendments
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.level.habit import LEAST_VALUES
 from heliograph_collector.detect.silence.detector import CoverageGap
-from heliograph_collector.detect.sparse.detector import count_median, detect_sparse
+from heliograph_collector.detect.sparse.density import TimedVote, find_group, split_sparse
+from heliograph_collector.detect.sparse.detector import detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
-from heliograph_collector.model.thresholds import THRESHOLDS
 
 LOW_SHARE = 0.5  # of the best day, below which a beginning may be a drop; assumed
 
@@ -54,8 +54,6 @@ _STEP_US = 15 * MINUTE_US  # between two states; most late votes are later by le
 # After the last signal of a file that names no end, so that what is pending is decided; assumed.
 _AFTER_US = 1_800 * SECOND_US
 _UNNAMED_NETWORKS = 4_250_000_000  # of the numbers for private use (RFC 6996)
-
-TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,8 @@ def replay_signals(
     Args:
         end_us: Until when the collector watched; 0: half an hour after the last signal.
     """
-    sparse, dense = _split_sparse(votes)
-    sparse_groups = {_group_of(vote) for vote in sparse}
+    sparse, dense = split_sparse(votes)
+    sparse_groups = {find_group(vote) for vote in sparse}
     ordered = sort_signals(signals)
     late_votes = 0
     incidents: list[Incident] = []
@@ -220,25 +218,6 @@ class _LiveReplay:
         return apply_amendments(self.engine.incidents(), self._amendments, failing)
 
 
-def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[TimedVote]]:
-    """Split off the votes that are too few for minutes, by country and service.
-
-    They are if half of them have fewer than the votes of a confirmation in the minutes before.
-    """
-    groups: defaultdict[tuple[str, str], list[TimedVote]] = defaultdict(list)
-    for timed in votes:
-        groups[_group_of(timed[1])].append(timed)
-    sparse: list[ServiceVote] = []
-    dense: list[TimedVote] = []
-    for group in groups.values():
-        own = [vote for _, vote in group]
-        if count_median(own, int(THRESHOLDS.fresh_s * SECOND_US)) < THRESHOLDS.votes:
-            sparse += own
-        else:
-            dense += group
-    return sparse, dense
-
-
 def _name_networks(votes: Iterable[TimedVote]) -> list[TimedVote]:
     """Give votes of an unknown AS the network of their prefix.
 
@@ -254,10 +233,6 @@ def _name_networks(votes: Iterable[TimedVote]) -> list[TimedVote]:
             vote = replace(vote, witness=witness)
         named.append((at_us, vote))
     return named
-
-
-def _group_of(vote: ServiceVote) -> tuple[str, str]:
-    return vote.witness.place.country, vote.service
 
 
 def _fold_levels(incidents: Sequence[Incident], levels: Iterable[Incident]) -> list[Incident]:

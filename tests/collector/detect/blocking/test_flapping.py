@@ -10,7 +10,8 @@ from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import dominant_cause
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, RecentTests
-from heliograph_collector.detect.replay import TimedVote, replay_signals
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.detect.sparse.density import TimedVote
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
