@@ -33,6 +33,7 @@ from heliograph_collector.model.thresholds import Thresholds
 # Assumed, all of them:
 _SERVICES = 3  # that fail together
 _ALIKE = 0.5  # of the share of the service that fails most: so they fail, and so they come back
+_MOST_LOTS = 1_000  # which are drawn, in proportion: the exact sum of 20,000 takes a second
 _LOTS_CHANCE = 0.01  # that failures of people's own resolvers fall on whole networks alone
 
 
@@ -105,13 +106,13 @@ def _select_concerted(
 
 def _draw_chance(inside: VoteCount, rest: VoteCount) -> float:
     """Return the chance that as many of all failures fall inside, by lots (hypergeometric)."""
-    votes = round(inside.votes + rest.votes)
-    own_votes = round(inside.votes)
-    hits = round(inside.hits + rest.hits)
-    most = min(own_votes, hits)
+    scale = min(1.0, _MOST_LOTS / (inside.votes + rest.votes))
+    own_votes, own_hits = round(scale * inside.votes), round(scale * inside.hits)
+    votes = own_votes + round(scale * rest.votes)
+    hits = own_hits + round(scale * rest.hits)
     ways = sum(
         math.comb(own_votes, k) * math.comb(votes - own_votes, hits - k)
-        for k in range(round(inside.hits), most + 1)
+        for k in range(own_hits, min(own_votes, hits) + 1)
     )
     return ways / math.comb(votes, hits)
 
