@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level, promotion
 from heliograph_collector.detect.level.cuts_in_habits import learn_withdrawn_nights
+from heliograph_collector.detect.level.sleepers_in_faults import drop_sleepers
 from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.candidate_evaluation import evaluate_candidate
@@ -291,7 +292,9 @@ class SilenceDetector:
             return
         settled = period.list_settled(now_us)
         self.coverage_gaps = period.review_gaps(self.coverage_gaps, now_us)
-        for vantage in self._presence.resolve_fault(settled, period.fault, now_us):
+        missing = self._presence.resolve_fault(settled, period.fault, now_us)
+        cells = self._levels.cells
+        for vantage in drop_sleepers(missing, self._presence, cells, period.fault.at_us, now_us):
             self._on_silent(vantage)
         if (next_us := period.next_look_us(now_us)) is not None:
             self._timers.add(next_us, "settle", period)

@@ -53,7 +53,11 @@ def reconsider(
         *reports,
         is_cut=outage.confirmed_us is not None,
         is_grid=is_grid,
-        fallen_lines=measure_fallen_lines(presence.list_country(outage.country), outage.from_us),
+        fallen_lines=measure_fallen_lines(
+            presence.list_country(outage.country),
+            outage.from_us,
+            are_phones=all(v.place.access == "mobile" for v in silenced),
+        ),
         since_us=outage.from_us,
         until_us=outage.closed_us,
     )

@@ -68,27 +68,37 @@ def went_by_network(vantages: Iterable[VantagePresence]) -> bool:
     return by_network <= _NETWORK_CHANCE < by_region
 
 
-def measure_fallen_lines(vantages: Iterable[VantagePresence], since_us: int) -> float:
-    """Return the share of lines that fell in the hours before a country's phones.
+def measure_fallen_lines(
+    vantages: Iterable[VantagePresence], since_us: int, *, are_phones: bool = False
+) -> float:
+    """Return the share of a country's lines that fell since the hours before an outage.
 
     A line that was not here then could not have fallen. The share is 0 if there are too few lines.
+
+    Args:
+        vantages: The vantages of the country.
+        since_us: When the outage began.
+        are_phones: Phones alone fell. They follow a grid within hours, and lines that fall later,
+            as each night beside a cut of days, are no grid that they followed.
     """
     begun_us = since_us - _MASTS_US
+    until_us = since_us + _MASTS_US if are_phones else None
     lines = [v for v in vantages if v.place.access == "fixed"]
-    fallen = sum(_has_fallen(v, begun_us) for v in lines)
+    fallen = [_has_fallen(v, begun_us, until_us) for v in lines]
     spared = sum(
-        v.is_live
-        and not _has_fallen(v, begun_us)
-        and (v.since_us < since_us or v.lost_us >= begun_us)
-        for v in lines
+        v.is_live and not has_fallen and (v.since_us < since_us or v.lost_us >= begun_us)
+        for v, has_fallen in zip(lines, fallen, strict=True)
     )
-    return fallen / (fallen + spared) if fallen >= MEMBERS else 0.0
+    return sum(fallen) / (sum(fallen) + spared) if sum(fallen) >= MEMBERS else 0.0
 
 
-def _has_fallen(line: VantagePresence, since_us: int) -> bool:
-    """Return whether a line fell for long or lost power, even if it is back."""
+def _has_fallen(line: VantagePresence, since_us: int, until_us: int | None) -> bool:
+    """Return whether a line fell for long or lost power in a time, even if it is back."""
     was_long = line.is_silent or line.back_us - line.lost_us >= BRIEF_US
-    return line.powerless_us >= since_us or (line.lost_us >= since_us and was_long)
+    return any(
+        at_us >= since_us and (until_us is None or at_us <= until_us)
+        for at_us in (line.powerless_us, line.lost_us if was_long else 0)
+    )
 
 
 def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:

@@ -148,12 +148,24 @@ def test_phones_tell_of_power_by_their_reboots_where_lines_fell_before(
     lines_s = NOON - 2 * HOUR if are_lines_down else NOON - 9 * HOUR
     lines = [_restart(line, lines_s, lines_s + HOUR) for line in LINES]
     phones = [_restart(phone, NOON + n, NOON + HOUR) for n, phone in enumerate(PHONES)]
-    fallen_lines = measure_fallen_lines([*lines, *phones], at(NOON))
+    fallen_lines = measure_fallen_lines([*lines, *phones], at(NOON), are_phones=True)
     assert (fallen_lines >= LINES_SHARE) == are_lines_down
     evidence = weigh_evidence(
         phones, {}, at(NOON + 3 * HOUR), THRESHOLDS, fallen_lines=fallen_lines
     )
     assert evidence.explain(THRESHOLDS) is (IncidentKind.POWER if are_lines_down else None)
+
+
+def test_phones_cut_for_days_beside_lines_that_sleep_each_night_tell_no_power() -> None:
+    """Over days of a cut many restart their phones, and lines are switched off each night."""
+    lift_s = NOON + 5 * DAY
+    lines = [_restart(line, lift_s - 14 * HOUR, lift_s - 5 * HOUR) for line in LINES]
+    phones = [_restart(phone, NOON + n, lift_s) for n, phone in enumerate(PHONES)]
+    fallen_lines = measure_fallen_lines([*lines, *phones], at(NOON), are_phones=True)
+    evidence = weigh_evidence(
+        phones, {}, at(lift_s + 3 * HOUR), THRESHOLDS, fallen_lines=fallen_lines
+    )
+    assert evidence.explain(THRESHOLDS) is None
 
 
 def test_lines_that_lost_power_together_tell_of_it_though_few_of_each_region_are_back() -> None:
