@@ -84,6 +84,8 @@ def _split_by_power(
     signs = outage.evidence.powerless, outage.evidence.powered
     if outage.is_block or min(signs) < limits.witnesses:
         return []  # as nearly always
+    if _fell_again(outage):
+        return []
     regions = _list_regions(outage, presence, now_us)
     failed = [region for region in regions if region.has_failed]
     cut = [region for region in regions if region.had_power]
@@ -107,6 +109,14 @@ def _split_by_power(
         episode.turns = _select_turns(episode)
         reconsider(episode, presence, now_us)
     return [beside]
+
+
+def _fell_again(outage: OutageEpisode) -> bool:
+    """Return whether a part of it fell after an opening."""
+    ways = [turn.way for turn in outage.turns]
+    if PhaseDirection.OPENING not in ways:
+        return False
+    return PhaseDirection.CUT in ways[ways.index(PhaseDirection.OPENING) :]
 
 
 def _list_regions(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> list[_Region]:

@@ -5,7 +5,12 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import (
+    Incident,
+    IncidentKind,
+    IncidentState,
+    PhaseDirection,
+)
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,
@@ -100,3 +105,28 @@ def test_a_power_failure_that_ends_region_by_region_is_one(share: float, seed: i
 def test_a_cut_in_which_some_machines_are_restarted_is_one(seed: int) -> None:
     (cut,) = _play(4, 4, (0.15, 0.0), with_phones=True, seed=seed)
     assert cut.kind is IncidentKind.SILENCE
+
+
+def test_a_cut_that_opened_keeps_its_earlier_steps_whatever_is_told_of_the_last_one() -> None:
+    """Machines of one region begin again in the second silence of a cut that had opened.
+
+    Up to version 161 the cut was split by what they tell of it, and dated to its second step.
+    """
+    rng = Random(1)
+    signals = live(HOME + world(), rng, ONSET / HOUR, churn=0)
+    for vantage in HOME:
+        boxes = 0.7 if vantage.place.region in EAST else 0.0
+        for since_s, until_s, share in (
+            (ONSET, ONSET + 3 * HOUR, 0.0),
+            (ONSET + 4.5 * HOUR, ONSET + 9 * HOUR, boxes),
+        ):
+            heard_s = since_s + rng.uniform(-15, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+            signals += _return(vantage, heard_s, until_s, rng, share)
+    incidents = detect_silence(signals, at(ONSET + 10 * HOUR)).incidents
+    told = [i for i in incidents if i.scope.country == "KZ" and i.confirmed_us is not None]
+    first = min(told, key=lambda incident: incident.started.earliest_us)
+    assert first.scope.is_national
+    assert first.started.earliest_us <= at(ONSET)
+    cuts = [turn.when for turn in first.turns if turn.way is PhaseDirection.CUT]
+    assert [when.latest_us > at(ONSET + 4 * HOUR) for when in cuts[-1:]] == [True]
