@@ -143,14 +143,19 @@ class Testimony:
 
     @property
     def is_powerless(self) -> bool:
+        if self.is_lost_again:  # what is known of its machine since then is of that silence
+            since_us = self.told_since_us or self.vantage.lost_us
+            return since_us <= self.vantage.powerless_us <= (self.until_us or 0)
         if self.vantage.has_lost_mains(self.told_since_us):
             return True
         if self.report is None and self.vantage.may_have_measured(self.now_us):
             return False
         if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
             return True
-        is_rebooted = self.report is not None and not self.report.alive
-        return is_rebooted and not self.vantage.ran_alone
+        report = self.report
+        if report is None or self.vantage.lost_us > report.at_us:
+            return False
+        return not report.alive and not self.vantage.ran_alone
 
     @property
     def has_booted(self) -> bool:
@@ -166,8 +171,8 @@ class Testimony:
 
     @property
     def is_powered(self) -> bool:
-        is_known = self.report is not None and not self.vantage.rebooted
-        return is_known and not self.is_powerless
+        has_run = self.report is not None and self.report.alive and not self.vantage.rebooted
+        return has_run and not self.is_powerless
 
     @property
     def is_phone(self) -> bool:

@@ -40,3 +40,32 @@ def test_reboots_tell_of_the_power_only_where_lines_followed_them(
         signals.append(OfflineReport(*told, alive=not is_restarted, online=online))
     (incident,) = confirmed(detect_silence(signals, at(BACK + HOUR)).incidents)
     assert incident.kind is kind
+
+
+def test_lines_that_break_after_a_cut_change_nothing_of_what_machines_told_of_it() -> None:
+    """Two thirds of a small country's machines were restarted early in a cut of two days.
+
+    In the hours after it each line breaks for minutes. Up to version 161 what was known of the
+    machines was then forgotten, and the cut became a power failure, hours after its end.
+    """
+    rng = Random(4)
+    home = country(each=1)
+    signals = live(home + world(), rng, 2, churn=0)
+    end_s = ONSET + 48 * HOUR
+    for number, vantage in enumerate(home):
+        back_s = end_s + rng.uniform(0, 120)
+        uptime_s = (30 if number % 3 else 90) * 3_600
+        told = at(back_s + 2), vantage.nym, at(ONSET + 10), at(back_s)
+        signals += [
+            *drop([vantage], ONSET, rng),
+            VantageArrival(at(back_s), vantage, uptime_s=uptime_s),
+            OfflineReport(*told, alive=number % 3 == 0, online=False),
+        ]
+        gone_s = end_s + rng.uniform(1, 5) * HOUR
+        later_s = int(gone_s + 180 - back_s)
+        signals += drop([vantage], gone_s, rng)
+        signals.append(VantageArrival(at(gone_s + 180), vantage, uptime_s=uptime_s + later_s))
+    incidents = detect_silence(signals, at(end_s + 10 * HOUR)).incidents
+    cut = min(incidents, key=lambda incident: incident.started.earliest_us)
+    assert cut.scope.is_national
+    assert cut.kind is IncidentKind.SILENCE
