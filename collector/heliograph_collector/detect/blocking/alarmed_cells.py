@@ -4,12 +4,19 @@ Theory of operation. A cell of fewer than five votes confirms nothing, since two
 lines may fail by one accident of theirs: a box, an office, a tower. Two operators have no accident
 in common. So where no cell has enough votes, small ones of several networks that stand out at one
 time, each by evidence that alone suffices for an alarm, are one block once they have five together.
+Two small networks may have one full line in common, though, which fails tests of all services. So
+in each of them another service works, or names are denied or answered in the service's place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from heliograph_collector.detect.blocking.evidence import has_lines
+from heliograph_collector.detect.blocking.other_services import (
+    ANSWERED,
+    CountryTests,
+    OtherServices,
+)
 from heliograph_collector.detect.stats.localization import (
     attach_persons,
     localize,
@@ -17,6 +24,7 @@ from heliograph_collector.detect.stats.localization import (
 )
 from heliograph_collector.detect.stats.voting import VotesByPlace
 from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote
 from heliograph_collector.model.thresholds import Thresholds
 
 
@@ -37,6 +45,7 @@ def localize_established(
     persons: VotesByPlace,
     alarmed: AbstractSet[Scope],
     mostly_fails: Callable[[Scope], bool],
+    fails_alone: Callable[[Scope], bool],
     limits: Thresholds,
 ) -> tuple[AffectedCell, ...]:
     """Return the cells that may confirm a block; small ones of networks if no other.
@@ -46,12 +55,13 @@ def localize_established(
         persons: The same, with one vote for each line.
         alarmed: The cells with enough evidence.
         mostly_fails: Whether most of a cell's vantages fail by what they said last.
+        fails_alone: Whether not all services fail alike in a small cell.
         limits: The thresholds.
     """
     cells = localize_alarmed(votes, limits.votes, alarmed, mostly_fails, limits)
     if not cells:
         small = localize_alarmed(votes, limits.burst, alarmed, mostly_fails, limits)
-        cells = tuple(cell for cell in small if cell.scope.asn)
+        cells = tuple(c for c in small if c.scope.asn and fails_alone(c.scope))
     return attach_persons([cell for cell in cells if has_lines(cell, limits)], persons)
 
 
@@ -62,3 +72,38 @@ def select_enough(cells: Sequence[AffectedCell], limits: Thresholds) -> tuple[Af
     votes = sum(cell.votes for cell in small)
     is_enough = len(networks) >= limits.networks and votes >= limits.votes
     return tuple(cell for cell in cells if is_enough or cell.votes >= limits.votes)
+
+
+def fails_alone(votes: Iterable[ServiceVote], usual: OtherServices, scope: Scope) -> bool:
+    """Return whether a service fails in a cell by itself, and not as all services do.
+
+    Args:
+        votes: The fresh votes of the country on the service.
+        usual: Those on other services. If none is tested there, nothing contradicts.
+        scope: The cell.
+    """
+    failures = [o for o in votes if scope.includes(o.witness.place) and _is_failing(o)]
+    of_names = sum(o.layer == "dns" or o.method in ANSWERED for o in failures)
+    if 2 * of_names > len(failures):
+        return True
+    shares = [
+        share
+        for service in usual.tests.votes_by_service
+        if service != usual.service
+        and (share := _share_working(service, usual.tests, scope)) is not None
+    ]
+    return not shares or max(shares) >= usual.tests.limits.confirm_share
+
+
+def _share_working(service: str, tests: CountryTests, scope: Scope) -> float | None:
+    """Return for which share of a cell most of the latest tests passed; None for too few."""
+    inside = [o for o in tests.votes_by_service[service] if scope.includes(o.witness.place)]
+    flapping = tests.flapping_by_service.get(service)
+    if flapping is None or len(inside) < tests.limits.witnesses:
+        return None
+    works = (not _is_failing(o) and flapping.mostly_works(o.witness.nym) for o in inside)
+    return sum(works) / len(inside)
+
+
+def _is_failing(vote: ServiceVote) -> bool:
+    return vote.standing in FAILING_VALUES

@@ -9,9 +9,11 @@ of the world fails too, nothing is summed. episode.py describes the end of an ep
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.alarmed_cells import (
+    fails_alone,
     localize_alarmed,
     localize_established,
     select_enough,
@@ -159,7 +161,7 @@ class CountryService:
             doubts |= select_unresolved(votes, self.first_bad, usual.tests)
         self._hold_partial(cells or failing.drop_doubted(lasting, doubts), votes, now_us, others)
         if alarmed or any(self.recent_cells):
-            self._raise_alarms(votes, now_us, alarmed, others, doubts)
+            self._raise_alarms(votes, now_us, alarmed, others, doubts, usual)
 
     def _add_evidence(
         self, votes: Sequence[ServiceVote], new_voters: NewVoters, rate: float, usual: OtherServices
@@ -283,6 +285,7 @@ class CountryService:
         alarmed: AbstractSet[Scope],
         others: OtherCountries,
         doubted: Mapping[str, str],
+        usual: OtherServices,
     ) -> None:
         limits = self.limits
         mostly_fails = self.known.ask_once(self.first_bad, now_us, limits)
@@ -297,12 +300,12 @@ class CountryService:
         )
         confirmed_cells: tuple[AffectedCell, ...] = ()
         if has_established:
+            alone = partial(fails_alone, votes, usual)
             confirmed_cells = localize_established(
-                votes_by_place, persons, alarmed, mostly_fails, limits
+                votes_by_place, persons, alarmed, mostly_fails, alone, limits
             )
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
-        steady = find_steady(self.recent_cells, votes, now_us, limits)
-        steady_cells = select_enough(steady, limits)
+        steady_cells = select_enough(find_steady(self.recent_cells, votes, now_us, limits), limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
         lasting = self._find_lasting(now_us)
         if lasting is None:
