@@ -19,12 +19,13 @@ meanwhile, and learn that.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.nights import STEP_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # In "Destination Unreachable" (SIGCOMM 2023) nine tenths of the shutdowns lasted for 22 h at most.
 _LASTING_US = DAY_US
@@ -80,3 +81,14 @@ def is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
         all(not a or not b or a == b for a, b in zip(own, other, strict=True))
         for other in ((part.region, part.asn, part.access) for part in parts)
     )
+
+
+def find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:
+    """Return the time since which silences in a cell belong to a cut that holds it.
+
+    Of a cut that comes operator by operator the burst is the last step; the end is that of all.
+    """
+    if cell.fall is not None:
+        return cell.fall.started.earliest_us
+    before_us = int(max(THRESHOLDS.windows_s) * SECOND_US)
+    return max(cell.well_us, cut.started.earliest_us - before_us)

@@ -8,6 +8,9 @@ tell that no anchor answered them, in several networks, while they were silent a
 Liars go with those who sleep and are back before them, so that they are most who are back. Hence
 those who tell have to be more than a third of the whole cell, by prefixes and by vantages: phones
 behind one NAT have more votes than vantages, and flatmates fewer.
+
+At night phones may be cut while lines sleep. Then those who tell are the phones, and a part that
+explains them is what was cut: nobody tells of the rest.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,7 +19,10 @@ from collections.abc import Iterable, Sequence
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits
-from heliograph_collector.model.thresholds import THRESHOLDS
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.voting import count_votes
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 _POWERLESS_SHARE = 0.2  # of those who are back, as where a grid fails (doubts.py); assumed
 _TOGETHER_US = 30 * MINUTE_US  # for which they were silent; lines fail for less; assumed
@@ -49,6 +55,25 @@ def have_reported_dead_links(
     least = min(of_all.share, len(tellers) / len(fallen))
     is_told = of_returned.share >= THRESHOLDS.confirm_share and least >= THRESHOLDS.unfeigned_share
     return is_told or None
+
+
+def find_told_part(
+    fallen: Sequence[VantagePresence], whole: AffectedCell, limits: Thresholds
+) -> AffectedCell:
+    """Return the one part of a country whose people told, where hardly others did; or the country.
+
+    Args:
+        fallen: The established vantages of the country that are here, or fell silent in the fall.
+        whole: The cell of the country.
+        limits: The thresholds.
+    """
+    marked = [(vantage, _tells_of_dead_link(vantage)) for vantage in fallen]
+    votes = count_votes([(v.witness, has_told) for v, has_told in marked], limits.nat_votes)
+    cells = localize(votes, limits.confirm_share, limits.votes, limits)
+    if len(cells) != 1 or whole.scope.is_within(cells[0].scope):
+        return whole
+    others = [has_told for v, has_told in marked if not cells[0].scope.includes(v.place)]
+    return cells[0] if sum(others) <= limits.alive_share * len(others) else whole
 
 
 def list_returned(fallen: Iterable[VantagePresence], since_us: int) -> Sequence[VantagePresence]:

@@ -28,7 +28,6 @@ lose more (common_dip.py); when that is 40 %, the collector is at fault, and not
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from heliograph.units import SECOND_US
 from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
@@ -50,12 +49,16 @@ from heliograph_collector.detect.level.common_dip import (
     is_common_mode,
 )
 from heliograph_collector.detect.level.cuts_in_habits import (
+    find_beginning,
     find_cut_step,
     has_lasted,
     is_overlapped,
 )
 from heliograph_collector.detect.level.darkness import is_cut_off
-from heliograph_collector.detect.level.dead_link_reports import have_reported_dead_links
+from heliograph_collector.detect.level.dead_link_reports import (
+    find_told_part,
+    have_reported_dead_links,
+)
 from heliograph_collector.detect.level.doubts import find_doubts
 from heliograph_collector.detect.level.explained_falls import do_parts_explain
 from heliograph_collector.detect.level.fall import LevelFall
@@ -87,7 +90,6 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.incidents.incident import Bracket, HoldReason, incident_id
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.thresholds import THRESHOLDS
 
 KEPT_DAYS = 15  # assumed
 _TOLD_SAMPLES = 7  # of two minutes, in which more of the returned may tell of a cut; assumed
@@ -154,7 +156,9 @@ class PresenceLevels:
             is_world_falling=kept < 1.0 and are_falling(others),
         )
         confirmed: list[ConfirmedFall] = []
-        for scope, count in sorted(totals.items(), key=_width_key):
+        for scope, count in sorted(
+            totals.items(), key=lambda item: (item[0].named_fields, item[0])
+        ):
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
             cell.sample(share, now_us // STEP_US, find_cut_step(scope, cuts, now_us))
@@ -216,7 +220,7 @@ class PresenceLevels:
             cell.note_cut(cut_step, now_us, is_here=is_overlapped(scope, parts))
             for cut in cuts:
                 if any(scope.is_within(part.scope) for part in cut.parts):
-                    cut.from_us = min(cut.from_us, _find_beginning(cell, cut))
+                    cut.from_us = min(cut.from_us, find_beginning(cell, cut))
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
         cell = self.cells.get(scope)
@@ -291,7 +295,7 @@ class PresenceLevels:
             self.past.append(over)
             return None
         over.held = ()
-        return ConfirmedFall(over, over.part, fallen)
+        return ConfirmedFall(over, find_told_part(fallen, over.part, sample.limits), fallen)
 
 
 def _build_test(
@@ -305,17 +309,6 @@ def _build_test(
     is_unlike = is_new and is_rare(nights, count)
     have_stayers_gone = is_unlike and sample.have_stayers_gone(scope, count)
     return CellTest(scope, count, usual, sample, nights, have_stayers_gone)
-
-
-def _find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:
-    """Return the time since which silences in a cell belong to a cut that holds it.
-
-    Of a cut that comes operator by operator the burst is the last step; the end is that of all.
-    """
-    if cell.fall is not None:
-        return cell.fall.started.earliest_us
-    before_us = int(max(THRESHOLDS.windows_s) * SECOND_US)
-    return max(cell.well_us, cut.started.earliest_us - before_us)
 
 
 def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | None:
@@ -394,7 +387,3 @@ def _update_fall(
     cell.fall = None
     cell.dark_samples = 0
     return ConfirmedFall(fall, part, fallen, is_power=is_power)
-
-
-def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:
-    return item[0].named_fields, item[0]

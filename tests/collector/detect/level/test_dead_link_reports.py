@@ -50,6 +50,22 @@ def test_a_night_in_which_a_third_stay_on_is_a_cut_if_all_others_tell() -> None:
     assert play([False] * 25, gone=25) == ["national"]
 
 
+def test_phones_that_were_cut_while_lines_slept_are_told_as_phones() -> None:
+    """All phones tell, and of the lines, most of which slept, those of one broken line.
+
+    Version 169 told the country.
+    """
+    people = country(each=2)
+    phones = [v for v in people if v.place.access == "mobile"]
+    lines = [v for v in people if v.place.access != "mobile"]
+    rng = Random(3)
+    gone = [*phones, *lines[:12]]
+    signals = [*arrived(people), *off(gone, EVENING, 2 * HOUR, rng)]
+    words = [False] * len(phones) + [False] * 2 + [None] * 10
+    (told,) = watched([*signals, *return_early(gone, words)], 21.5)
+    assert [i.label for i in told if i.confirmed_us] == ["mobile-only"]
+
+
 def test_a_third_that_lies_feigns_no_cut_in_a_first_night() -> None:
     """They go with those who sleep, and are back first, as six tenths of the returned."""
     assert play([False] * 12 + [None] * 7, gone=24) == []
