@@ -77,6 +77,7 @@ async def test_top_shows_the_evening_on_80_by_24(place: Page) -> None:
     async with top.run_test(size=(80, 24)) as pilot:
         await showing(top, "● live")
         await showing(top, "4 networks")
+        await showing(top, "Mobile networks in Kazakhstan went offline")  # columns widen later
         seen = text_of(top).replace(place.origin, "http://sun")
         assert seen == (Path(__file__).parent / "top.txt").read_text().rstrip("\n")
         table = top.query_one("#open")
