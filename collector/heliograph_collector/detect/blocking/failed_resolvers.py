@@ -107,7 +107,8 @@ def _select_concerted(
 def _draw_chance(inside: VoteCount, rest: VoteCount) -> float:
     """Return the chance that as many of all failures fall inside, by lots (hypergeometric)."""
     scale = min(1.0, _MOST_LOTS / (inside.votes + rest.votes))
-    own_votes, own_hits = round(scale * inside.votes), round(scale * inside.hits)
+    own_votes = round(scale * inside.votes)
+    own_hits = round(scale * inside.hits)
     votes = own_votes + round(scale * rest.votes)
     hits = own_hits + round(scale * rest.hits)
     ways = sum(

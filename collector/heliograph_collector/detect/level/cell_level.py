@@ -14,7 +14,6 @@ DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
 QUIET_SHARE = 0.7  # lowest share of a day in which few switch off; assumed
 _MOST_SIGMA = 1.645  # one tail of 5 % of a normal distribution
 _STEPS_A_DAY = DAY_US // STEP_US
-_NEAR = 2  # steps on either side of a time of day: half an hour, as of a habit
 _NEW = UsualLevel(1.0, DAY_SPREAD, 1.0, None, None, days=0, is_of_hour=False)
 _CUT_DAYS = 2  # with a cut at the same time of day: it is no habit of people; assumed
 
@@ -84,11 +83,8 @@ class CellLevel:
 
     def list_absent(self, at_us: int) -> list[float]:
         """List the largest share that was absent at this time of day, of each earlier day."""
-        step = len(self.habit.values) - self.step + at_us // STEP_US
-        middles = range(step - _STEPS_A_DAY, -1, -_STEPS_A_DAY)
-        near = [self.habit.values[max(0, at - _NEAR) : at + _NEAR + 1] for at in middles]
-        days = [[share for share in day if share is not None] for day in near]
-        return [1.0 - min(day) for day in days if day]
+        days = self.habit.list_days(at_us // STEP_US - self.step)
+        return [1.0 - lowest for lowest, _ in days if lowest is not None]
 
     def find_most_away(self, before_us: int, size: int) -> float | None:
         """Return the largest share that may be absent by habit; None without a full day.

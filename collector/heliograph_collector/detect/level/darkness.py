@@ -22,7 +22,7 @@ LASTING_US = 10 * MINUTE_US  # of a silence; assumed
 ALONE_CHANCE = 1e-3  # assumed
 CUT_HOUR_CHANCE = 0.05  # … where cuts were confirmed at this time of earlier days; assumed
 ALONE_SHARE = 0.8  # at night; in the evenings that an outside audit played 75 % did; assumed …
-_NIGHT_CHANCE = 0.01  # … in the first night of a country, of which it has one; assumed
+_FIRST_NIGHT_CHANCE = 0.01  # … in the first night of a country, of which it has one; assumed
 LINES_SHARE = 0.9  # … and of fixed lines: nearly all phones may sleep; assumed
 CLOSED_SHARE = 0.6  # by day, of fixed lines: of offices on a free day; assumed
 AWAY_SHARE = 0.1  # by day, of all others; assumed
@@ -89,7 +89,7 @@ def exceeds_habit(
         return exceeds_usual([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
     if lines.votes < THRESHOLDS.votes or lines.share < LINES_SHARE:
         return False
-    return exceeds_usual([(at_all, ALONE_SHARE)], max(chance, _NIGHT_CHANCE))
+    return exceeds_usual([(at_all, ALONE_SHARE)], max(chance, _FIRST_NIGHT_CHANCE))
 
 
 def exceeds_usual(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:

@@ -9,8 +9,8 @@ Liars go with those who sleep and are back before them, so that they are most wh
 those who tell have to be more than a third of the whole cell, by prefixes and by vantages: phones
 behind one NAT have more votes than vantages, and flatmates fewer.
 
-At night phones may be cut while lines sleep. Then those who tell are the phones, and a part that
-explains them is what was cut: nobody tells of the rest.
+At night phones may be cut while lines sleep. Then the phones alone report dead links, and they are
+what was cut: of the rest nothing is known.
 """
 
 from bisect import bisect_left, bisect_right

@@ -156,9 +156,7 @@ class PresenceLevels:
             is_world_falling=kept < 1.0 and are_falling(others),
         )
         confirmed: list[ConfirmedFall] = []
-        for scope, count in sorted(
-            totals.items(), key=lambda item: (item[0].named_fields, item[0])
-        ):
+        for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
             cell.sample(share, now_us // STEP_US, find_cut_step(scope, cuts, now_us))
@@ -358,7 +356,7 @@ def _update_fall(
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
-        counted=sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
+        counted=fallen if is_known else sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
         is_learned=is_known,
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,
@@ -387,3 +385,7 @@ def _update_fall(
     cell.fall = None
     cell.dark_samples = 0
     return ConfirmedFall(fall, part, fallen, is_power=is_power)
+
+
+def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:
+    return item[0].named_fields, item[0]

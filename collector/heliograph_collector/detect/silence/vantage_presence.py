@@ -285,7 +285,7 @@ class VantagePresence:
             self.shutdowns = tuple(at_us for at_us in self.shutdowns if at_us != self.heard_us)
         if self.powerless_us == self.lost_us and not self.power_failed:
             self.powerless_us = 0
-        if not (report.alive or self.rebooted or self.ran_on):  # nothing else tells of its machine
+        if not (report.alive or self.rebooted or self.ran_on):  # no other sign of its machine
             self.powerless_us = self.lost_us
 
     def _note_break(self, length_us: int) -> None:

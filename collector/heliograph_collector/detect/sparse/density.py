@@ -1,8 +1,8 @@
 """Split off the votes of a replay that are too few for bins of a minute.
 
 Theory of operation. Bins of a minute know a vantage by its earlier tests, and wait for its next.
-Rows of which each has a voter of its own show nothing by that, so they need five within the minutes
-in which a vote is fresh. Vantages that come back every few minutes are what a collector hears, and
+Rows whose voters never come back show nothing by that, so they need five within the minutes in
+which a vote is fresh. Vantages that come back every few minutes are what a collector hears, and
 it confirms a block by the latest test of each, though few are fresh at one time. So theirs are not
 too few where five of them test a service, and are detected as a collector would.
 """

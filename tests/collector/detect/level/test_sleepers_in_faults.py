@@ -21,7 +21,7 @@ UTC_NIGHT_S = 16 * HOUR  # ten in the evening there
 DOWN, UP = 4 * DAY + 9 * HOUR, 4 * DAY + 20 * HOUR
 
 
-def _sleep(days: Sequence[int]) -> Signals:
+def _switch_off(days: Sequence[int]) -> Signals:
     rng = Random(7)
     signals: Signals = []
     for vantage in SLEEPERS:
@@ -38,7 +38,7 @@ def _play_night(cut: Sequence[VantageRef]) -> Signals:
     rng = Random(3)
     everybody = [*HOME, *world()]
     signals = [s for s in live(everybody, Random(5), 120, churn=0) if s.at_us < at(DOWN)]
-    signals += [s for s in _sleep(range(5)) if s.at_us < at(DOWN) or s.at_us > at(UP)]
+    signals += [s for s in _switch_off(range(5)) if s.at_us < at(DOWN) or s.at_us > at(UP)]
     signals.append(Fault(at(DOWN), at(UP), FaultReason.RESTART))
     away = {*cut, *SLEEPERS}
     signals += [VantageArrival(at(UP + rng.uniform(0, 60)), v) for v in everybody if v not in away]
