@@ -17,6 +17,7 @@ from heliograph_collector.detect.silence import (
     confounders,
     country_comparison,
     entrance_view,
+    failing_carriers,
     late_networks,
     merging,
     renewal,
@@ -189,8 +190,8 @@ class _Evaluation:
         if not is_kept and not witnesses.are_several:
             return False
         where = self._presence, self._candidate.country
-        carrier = confounders.find_only_carrier(*where, self._candidate.from_us)
-        is_down = is_kept or confounders.is_carrier_down(*where, since_us, carrier, witnesses)
+        carrier = failing_carriers.find_only_carrier(*where, self._candidate.from_us)
+        is_down = is_kept or failing_carriers.is_carrier_down(*where, since_us, carrier, witnesses)
         return bool(carrier) and is_down
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
@@ -220,7 +221,10 @@ class _Evaluation:
         view = entrance_view.view_entrance(*where, blocked.carrier, self._burst_us)
         if users.is_hit or view is entrance_view.EntranceView.FELL:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        if users.begun and self._evasion.is_early:
+        may_follow = failing_carriers.are_beginning_elsewhere(
+            *where, since_us, self._now_us, [blocked.carrier]
+        )
+        if may_follow and self._evasion.is_early:
             return CandidateOutcome.PENDING  # it may fail in one country after another
         group = [s for s in self._voters.deciding if s.witness.carrier == blocked.carrier]
         cells = self._select_significant(blocked.cells, group)
@@ -274,6 +278,8 @@ class _Evaluation:
             return CandidateOutcome.PENDING
         if self._find_rerouted():
             return CandidateOutcome.SETTLED
+        if self._evasion.is_undecided:
+            return CandidateOutcome.PENDING
         if any(cell.votes < limits.votes for cell in cells):
             outage.held = (HoldReason.FEW,)
         else:

@@ -4,14 +4,13 @@ Each answers one question that a candidate asks before it confirms, and names wh
 
 - our fault: do other countries fall too, or begin to, and are they back (`is_spreading`,
   `are_others_back`, `may_return_slowly`)?
-- a carrier: is one alone silent, here beside others that live, or in other countries as well
-  (`find_blocked_carrier`, `is_carrier_down`, `are_failing_elsewhere`)?
+- a carrier: is one alone silent beside others that live (`find_blocked_carrier`)?
 - the power: do lines fail as a grid does, and not as by an order (`is_power_failure`,
   `may_be_order`)?
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US, SECOND_US
@@ -82,51 +81,6 @@ def may_return_slowly(presence: PresenceTracker, country: str, since_us: int, no
         return not are_others_back(presence, country, since_us, now_us, wait_s)
     is_dark = silent >= presence.limits.confirm_share * len(fallen)
     return not is_dark or not are_others_back(presence, country, since_us, now_us, _MOST_S)
-
-
-def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
-    """Return the one carrier of all silences since a time; "" if none or several."""
-    silent = presence.list_silent(country, since_us)
-    carriers = {vantage.lost_by for vantage in silent if not vantage.deferred}
-    return carriers.pop() if len(carriers) == 1 else ""
-
-
-def is_carrier_down(
-    presence: PresenceTracker,
-    country: str,
-    since_us: int,
-    carrier: str,
-    world: country_comparison.CountryComparison,
-) -> bool:
-    """Return whether a carrier falls in nearly all other countries that use it.
-
-    Then those that live on by others, which there must be, say nothing about its entrance.
-    """
-    users = country_comparison.compare_countries(presence, country, since_us, carrier)
-    living = users.countries - users.fallen
-    is_falling = users.are_several and living < country_comparison.LIVING_SHARE * users.countries
-    return is_falling and users.countries < world.countries
-
-
-def are_failing_elsewhere(
-    presence: PresenceTracker,
-    country: str,
-    since_us: int,
-    carriers: Collection[str],
-    *,
-    is_early: bool = False,
-    apart: Collection[str] = (),
-) -> bool:
-    """Return whether these carriers fall silent in the median other country too.
-
-    It is False without carriers. An entrance that fails may reach one country after another, so one
-    country is enough while it is early.
-    """
-    where = presence, country, since_us
-    users = [
-        country_comparison.compare_countries(*where, carrier, apart=apart) for carrier in carriers
-    ]
-    return bool(users) and all(u.is_hit or (is_early and u.begun > 0) for u in users)
 
 
 def compute_certainty(

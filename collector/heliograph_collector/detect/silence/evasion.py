@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import confounders, failing_carriers
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
     BLOCK_DETECTED_US,
@@ -228,25 +228,44 @@ class EvasionTest:
             return False
         return self.is_doubted or confounders.is_partial(voters.deciding_votes, limits)
 
-    def find(self, voters: CountryVoters) -> Evasion | None:
-        """Find the block that vantages report; None if there is none, or a cut beside it."""
+    @cached_property
+    def _told(self) -> SilenceEvidence | None:
+        """Return the testimony, where it names a block."""
         if not self.is_known:
             return None
         limits = self.presence.limits
         evidence = weigh_evidence(
             self._silenced, self.reports, self.now_us, limits, limits.nat_votes
         )
-        if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
+        is_block = evidence.explain(limits) is IncidentKind.COLLECTOR_BLOCKED
+        return evidence if is_block else None
+
+    @cached_property
+    def is_undecided(self) -> bool:
+        """Return whether they tell a block that may soon prove to be a fault of ours."""
+        if self._told is None or not self.is_early or self.is_lasting:
+            return False
+        where = self.presence, self.country, self._block_from_us, self.now_us
+        return failing_carriers.are_beginning_elsewhere(
+            *where, self._told.lost_by, apart=self.apart
+        )
+
+    @property
+    def _block_from_us(self) -> int:
+        """Return since when an entrance that fails in one country after another is compared."""
+        return self.since_us - BLOCK_DETECTED_US
+
+    def find(self, voters: CountryVoters) -> Evasion | None:
+        """Find the block that vantages report; None if there is none, or a cut beside it."""
+        evidence = self._told
+        if evidence is None or self.is_undecided:
             return None
+        limits = self.presence.limits
         dark = localize(voters.deciding_votes, limits.confirm_share, limits.votes, limits)
         if self._is_beside(dark, voters):
             return None  # the cut comes first
-        since_us = (
-            self.since_us - BLOCK_DETECTED_US
-        )  # an entrance may fail in one country after another
-        where = self.presence, self.country, since_us, evidence.lost_by
-        is_early = self.is_early and not self.is_lasting
-        if confounders.are_failing_elsewhere(*where, is_early=is_early, apart=self.apart):
+        where = self.presence, self.country, self._block_from_us, evidence.lost_by
+        if failing_carriers.are_failing_elsewhere(*where, apart=self.apart):
             return None
         own = self.presence, self.country, self._silenced
         view = view_entrances(*own, evidence.lost_by, self.since_us)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import failing_carriers
 from heliograph_collector.detect.silence.entrance_view import FAIL_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import STEADY_US, has_flapped, have_broken_on
@@ -93,7 +93,7 @@ def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us:
         return False
     since_us = started_us - int(outage.limits.spread_s * SECOND_US)
     where = presence, outage.country, since_us
-    return confounders.are_failing_elsewhere(*where, outage.blocked_carriers)
+    return failing_carriers.are_failing_elsewhere(*where, outage.blocked_carriers)
 
 
 def _have_others_fallen(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
