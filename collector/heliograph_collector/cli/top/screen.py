@@ -62,16 +62,25 @@ class Top(App[None]):
         self._problem = "asking"
         self._refresh_event = asyncio.Event()
         self._service_names: tuple[str, ...] = ()
+        # Kept, because a message may still come while the screen closes and finds them no more.
+        self._head = Static(id="head")
+        self._world_table: DataTable[Text] = DataTable(
+            id="world", cursor_type="row", zebra_stripes=True
+        )
+        self._open_table: DataTable[Text] = DataTable(
+            id="open", cursor_type="row", show_header=False
+        )
+        self._told = Static(id="told")
 
     def compose(self) -> ComposeResult:
-        yield Static(id="head")
-        yield DataTable(id="world", cursor_type="row", zebra_stripes=True)
-        yield DataTable(id="open", cursor_type="row", show_header=False)
-        yield Static(id="told")
+        yield self._head
+        yield self._world_table
+        yield self._open_table
+        yield self._told
         yield Footer()
 
     def on_mount(self) -> None:
-        self.query_one("#open", DataTable).add_columns("state", "what")
+        self._open_table.add_columns("state", "what")
         self.draw_all()
         self.set_interval(1.0, self._draw_head)
         self.run_worker(self._run_client(), name="wire")
@@ -133,7 +142,7 @@ class Top(App[None]):
 
     def _draw_head(self) -> None:
         line = Text.assemble(("Heliograph", "bold"), f"  {self._url}  ", self._format_freshness())
-        self.query_one("#head", Static).update(Text("\n").join([line, self._format_health()]))
+        self._head.update(Text("\n").join([line, self._format_health()]))
 
     def _format_freshness(self) -> Text:
         """Format the age of the state, which shows clearly when the line is dead."""
@@ -164,7 +173,7 @@ class Top(App[None]):
         return line
 
     def _draw_world(self) -> None:
-        table: DataTable[Text] = self.query_one("#world", DataTable)
+        table = self._world_table
         services = tuple(self.world.list_services())
         if services != self._service_names or not table.columns:
             table.clear(columns=True)
@@ -187,27 +196,25 @@ class Top(App[None]):
         _fill_table(table, rows, [row[0].plain for row in rows])
 
     def _draw_open(self) -> None:
-        table: DataTable[Text] = self.query_one("#open", DataTable)
         incidents = self.world.list_open_incidents()
         rows = [
             [_format_state(str(incident["state"])), Text(str(incident["sentence"]))]
             for incident in incidents
         ]
-        _fill_table(table, rows, [str(incident["id"]) for incident in incidents])
+        _fill_table(self._open_table, rows, [str(incident["id"]) for incident in incidents])
         self._show_selected()
 
     @on(DataTable.RowHighlighted, "#open")
     def _show_selected(self) -> None:
         """Show the full sentence of the selected incident."""
-        table = self.query_one("#open", DataTable)
         incidents = self.world.list_open_incidents()
         if not incidents:
             self._show_sentence("No incident is open." if self._last_known_us is not None else "")
-        elif 0 <= table.cursor_row < len(incidents):
-            self._show_sentence(str(incidents[table.cursor_row]["sentence"]))
+        elif 0 <= (selected := self._open_table.cursor_row) < len(incidents):
+            self._show_sentence(str(incidents[selected]["sentence"]))
 
     def _show_sentence(self, sentence: str) -> None:
-        self.query_one("#told", Static).update(Text(sentence))
+        self._told.update(Text(sentence))
 
 
 def _format_incidents(row: CountryLine) -> Text:
