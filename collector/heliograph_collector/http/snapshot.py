@@ -89,6 +89,7 @@ class SnapshotCoverage:
     first_us: int | None  # first vote in the window
     gaps: tuple[tuple[int, int], ...]  # (from, until) after it without any vote
     country_gaps: Mapping[str, tuple[tuple[int, int], ...]]  # the same by shown country
+    began_us: int = 0  # when the collector began; 0 if before the window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,10 +28,11 @@ def find_beginning(gaps: Iterable[BlindTime]) -> int:
 
 
 def begin_at(coverage: SnapshotCoverage, began_us: int) -> SnapshotCoverage:
-    """Return coverage since the collector began, if the first vote is of about then.
+    """Return coverage with the collector's beginning, and since then if the first vote is of then.
 
     The bin of that vote may begin before the collector did, or minutes after it.
     """
+    coverage = replace(coverage, began_us=began_us)
     if coverage.first_us is None or abs(coverage.first_us - began_us) >= BIN_US:
         return coverage
     return replace(coverage, first_us=began_us)

@@ -155,7 +155,7 @@ def render_world(
             at=format_second(world_snapshot.at_us),
             entry=world_snapshot.entry,
             axis=sparkline.draw_axis(world_snapshot.bins, t),
-            first=format_clock(world_snapshot.since_us, t),
+            first=format_clock(max(world_snapshot.since_us, coverage.began_us), t),
             shape=_hash_shape(columns, countries, snapshot, recent, t),
             outdated=headlines.describe_outdated(snapshot, t),
             assets=assets,

@@ -241,3 +241,12 @@ async def test_coverage_begins_when_the_collector_did(
     gaps = [] if began_s is None else [gap]
     page = await read(serve, world.feed(list_gaps=lambda since_us, until_us: gaps))
     assert f"No coverage gap since {since}" in page.text["coverage"]
+
+
+async def test_before_the_first_measurement_it_is_missed_since_the_collector_began(
+    serve: Serve,
+) -> None:
+    """No hours of before its birth are claimed."""
+    gap = BlindTime(since_us=0, until_us=NOW_US - 200_000_000, reason="before_start")
+    page = await read(serve, World().feed(list_gaps=lambda since_us, until_us: [gap]))
+    assert "No measurements since 13:40" in page.text["coverage"]
