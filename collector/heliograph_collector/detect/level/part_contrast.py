@@ -10,15 +10,16 @@ tenths of a country sleep, most of its parts are dark, and those that are not ar
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph_collector.detect.level.cell_counts import Sample
-from heliograph_collector.detect.level.darkness import exclude_brief
+from heliograph_collector.detect.level.darkness import ALONE_SHARE, exclude_brief
 from heliograph_collector.detect.level.fall import find_main_fall
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.independence import compute_chance
-from heliograph_collector.detect.stats.tails import upper_tail
+from heliograph_collector.detect.stats.tails import quantile, upper_tail
+from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 
@@ -26,6 +27,8 @@ _CHANCE = 1e-3  # of so many silences in parts, by what their country lost; assu
 
 # Assumed, all of them:
 _GONE_SHARE = 0.9  # of a part that is gone; a few may come another way
+_PEERS_SHARE = 0.85  # the same beside peers; up to 12 % of a real cut remain (onset curves)
+_STAYED_SHARE = 0.1  # of peers that may go meanwhile, by chance
 _GONE_CHANCE = 1e-4  # that others of a country go so; of many parts, each since its own fall
 _LEAST_RATE = 0.05  # of people who go in such a time
 
@@ -63,6 +66,51 @@ def is_gone_beside_others(scope: Scope, sample: Sample, since_us: int) -> bool:
     rate = max(others.share, _LEAST_RATE)
     is_measure = others.votes >= limits.votes
     return is_measure and upper_tail([rate] * round(last.votes), round(last.hits)) <= _GONE_CHANCE
+
+
+def is_gone_beside_peers(scope: Scope, sample: Sample, since_us: int) -> bool:
+    """Return whether nearly all of an operator fell while its neighbors stayed.
+
+    Neighbors are people of other operators with the same access in the same regions. They go to bed
+    and to work at the same hours, so that no habit that is yet unknown takes the one operator from
+    all of its people and nobody from the others. Where it has no neighbors, most may be asleep.
+    """
+    if not scope.asn:
+        return False
+    fallen = list(exclude_brief(sample.select_fallen(scope, since_us), sample.now_us))
+    own = sum_silent(fallen)
+    if own.votes < sample.limits.few or own.share < _PEERS_SHARE:
+        return False
+    begun_us = quantile([v.lost_us for v in fallen if v.is_silent], 0.1)  # a few went by chance
+    last = _group_by_home(v for v in fallen if v.is_live or v.lost_us >= begun_us)
+    country = sample.select_fallen(Scope(scope.country), begun_us)
+    beside = _group_by_home(v for v in country if not scope.includes(v.place))
+    peers = [peer for home in last for peer in beside.get(home, ())]
+    if sum_silent(peers).share > _STAYED_SHARE:
+        return False
+    chances: list[float] = []
+    gone = 0.0
+    for home, people in last.items():
+        count = sum_silent(people)
+        chances += [_find_peer_rate(sum_silent(beside.get(home, ())))] * round(count.votes)
+        gone += count.hits
+    return upper_tail(chances, round(gone)) <= _GONE_CHANCE
+
+
+def _group_by_home(
+    vantages: Iterable[VantagePresence],
+) -> dict[tuple[str, str], list[VantagePresence]]:
+    """Group vantages by region and access, in which people have the same hours."""
+    groups: defaultdict[tuple[str, str], list[VantagePresence]] = defaultdict(list)
+    for vantage in vantages:
+        groups[vantage.place.region, vantage.place.access].append(vantage)
+    return groups
+
+
+def _find_peer_rate(peers: VoteCount) -> float:
+    """Return the share that a habit may take where these are the neighbors; few tell little."""
+    rate = (peers.hits + 1.0) / (peers.votes + 2.0)
+    return min(ALONE_SHARE, max(rate, _LEAST_RATE))
 
 
 def _select_others(scope: Scope, sample: Sample, since_us: int) -> list[VantagePresence]:

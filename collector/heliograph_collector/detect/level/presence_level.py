@@ -72,7 +72,10 @@ from heliograph_collector.detect.level.night_test import (
     may_be_habit,
 )
 from heliograph_collector.detect.level.nights import STEP_US
-from heliograph_collector.detect.level.part_contrast import is_gone_beside_others
+from heliograph_collector.detect.level.part_contrast import (
+    is_gone_beside_others,
+    is_gone_beside_peers,
+)
 from heliograph_collector.detect.level.promotion import (
     ConfirmedFall,
     confirm_cuts_in_faults,
@@ -357,7 +360,7 @@ def _update_fall(
         fallen,
         sample.now_us,
         counted=fallen if is_known else sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
-        is_learned=is_known,
+        is_learned=is_known or is_gone_beside_peers(test.scope, sample, since_us),
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,
     )
