@@ -26,6 +26,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _STAYER_GONE_US = 10 * MINUTE_US  # of a silence; assumed
 _AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
+_STAYERS_SHARE = 1 / 3  # of a cell's vantages; of fewer chance may have left each; assumed
 _STAYERS_CHANCE = 1e-3  # that so many are away without a cause; assumed
 
 # Assumed, all of them:
@@ -377,10 +378,13 @@ def _have_stayers_gone(
     are away, of whom four go to sleep each night, is what chance makes of such a night now and
     then. But people who sleep do so each day. A vantage that was not away for an hour in the day
     and night before its loss goes by accident alone, or on a day like none before, and then few go
-    at a time.
+    at a time. Where nine of ten phones doze, those that did not may do so in the next night.
     """
-    stayers = [v for v in vantages if v.has_stayed(now_us) and not _is_brief(v, now_us)]
+    lasting = [v for v in vantages if not _is_brief(v, now_us)]
+    stayers = [v for v in lasting if v.has_stayed(now_us)]
     votes = sum_silent(stayers)
+    if len(stayers) < _STAYERS_SHARE * len(lasting):
+        return False
     if votes.hits < limits.votes or votes.share < limits.confirm_share:
         return False
     return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _STAYERS_CHANCE
