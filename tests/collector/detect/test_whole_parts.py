@@ -22,6 +22,9 @@ from support.presence_model import at, confirmed, drop, live, people, world
 FOUR_OF_SIX = {101: (1, True), 102: (4, True), 103: (5, True), 203: (4, True), 201: (2, False)}
 FOUR_OF_SIX |= {202: (3, False)}
 FOUR_EACH = {asn: (4, asn not in (103, 203)) for asn in (101, 102, 103, 201, 202, 203)}
+# Of 18 votes three live, of two operators; up to version 174 this was told as the country.
+FEW_LIVE = {101: (4, True), 102: (4, True), 103: (3, True), 201: (4, True), 202: (2, False)}
+FEW_LIVE |= {203: (1, False)}
 REGIONS = ("ALA", "AST", "SHY", "VOS")
 ONSET = 5 * 3_600.0
 
@@ -50,8 +53,12 @@ def _name(votes: list[tuple[VantageRef, bool]]) -> list[Scope]:
 
 @pytest.mark.parametrize(
     ("sizes", "named"),
-    [(FOUR_OF_SIX, [102, 103, 203]), (FOUR_EACH, [101, 102, 201, 202])],
-    ids=["one of a single vote is not named", "four of four votes each"],
+    [
+        (FOUR_OF_SIX, [102, 103, 203]),
+        (FOUR_EACH, [101, 102, 201, 202]),
+        (FEW_LIVE, [101, 102, 103, 201]),
+    ],
+    ids=["one of a single vote is not named", "four of four votes each", "three votes live"],
 )
 def test_operators_that_fell_whole_are_named(
     sizes: dict[int, tuple[int, bool]], named: list[int]

@@ -93,7 +93,7 @@ def _do_others_live(parts: Mapping[Scope, VoteCount], whole: Scope, limits: Thre
     living = {part: count for part, count in parts.items() if count.share <= limits.alive_share}
     if not whole.is_national:
         return sum_votes(living).votes >= limits.burst
-    return len(living) >= _LIVING_PARTS and sum_votes(living).votes >= limits.votes
+    return len(living) >= _LIVING_PARTS and sum_votes(living).votes >= limits.burst
 
 
 def _is_dark(count: VoteCount, limits: Thresholds) -> bool:
