@@ -6,10 +6,14 @@ in common. So where no cell has enough votes, small ones of several networks tha
 time, each by evidence that alone suffices for an alarm, are one block once they have five together.
 Two small networks may have one full line in common, though, which fails tests of all services. So
 in each of them another service works, or names are denied or answered in the service's place.
+
+Nor has a wider cell five votes by one network and a chance failure beside it: a campus of two
+prefixes and one line are three fifths of a small city. It fails beyond any one of its networks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 from heliograph_collector.detect.blocking.evidence import has_lines
 from heliograph_collector.detect.blocking.other_services import (
@@ -17,6 +21,7 @@ from heliograph_collector.detect.blocking.other_services import (
     CountryTests,
     OtherServices,
 )
+from heliograph_collector.detect.stats.breadth import fails_beyond_one
 from heliograph_collector.detect.stats.localization import (
     attach_persons,
     localize,
@@ -58,11 +63,17 @@ def localize_established(
         fails_alone: Whether not all services fail alike in a small cell.
         limits: The thresholds.
     """
-    cells = localize_alarmed(votes, limits.votes, alarmed, mostly_fails, limits)
+    may_name = partial(_may_name, mostly_fails, votes)
+    cells = localize_alarmed(votes, limits.votes, alarmed, may_name, limits)
     if not cells:
         small = localize_alarmed(votes, limits.burst, alarmed, mostly_fails, limits)
         cells = tuple(c for c in small if c.scope.asn and fails_alone(c.scope))
     return attach_persons([cell for cell in cells if has_lines(cell, limits)], persons)
+
+
+def _may_name(mostly_fails: Callable[[Scope], bool], votes: VotesByPlace, scope: Scope) -> bool:
+    inside = {at: count for at, count in votes.items() if scope.includes(at)}
+    return fails_beyond_one(inside) and mostly_fails(scope)
 
 
 def select_enough(cells: Sequence[AffectedCell], limits: Thresholds) -> tuple[AffectedCell, ...]:

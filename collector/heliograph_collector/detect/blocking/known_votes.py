@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.stats.breadth import fails_beyond_one
 from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
@@ -138,7 +139,8 @@ class KnownVotes:
             hits = [(o.witness, o.standing in FAILING_VALUES) for o in votes]
             by_place = count_votes((w, hit) for w, hit in hits if w.nym not in doubted)
             count = sum_votes(by_place)
-            if count.votes >= limits.votes and count.share >= limits.confirm_share:
+            is_enough = count.votes >= limits.votes and count.share >= limits.confirm_share
+            if is_enough and fails_beyond_one(by_place):
                 counted = replace(cell, votes=count.votes, share=count.share, lines=count.lines)
                 failing += attach_persons((counted,), by_place)
         return tuple(failing)
