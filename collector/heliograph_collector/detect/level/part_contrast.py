@@ -7,6 +7,9 @@ So what the other parts have lost since a part began to fall is expected of that
 more than chance makes of it is a cut. Parts that are as dark themselves are no measure, as an order
 may take three operators of four, unless chance makes them so of what all others lost: where seven
 tenths of a country sleep, most of its parts are dark, and those that are not are too few to tell.
+
+The same comparison stands in for a habit that is not known yet: an operator of which nearly all
+went, while its neighbors stayed, is not asleep.
 """
 
 from collections import defaultdict

@@ -12,8 +12,9 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   minutes, twice in a row, and no part of the cell explains them. Until three days at this time of
   day are known, or a whole day and night in which few went, people may have switched off: then
   those count who went at an hour at which few do or stay away by day, or it takes nearly all, lines
-  too, or more than chance makes of a night that is known. It becomes an outage, or an open outage
-  inside it grows to it (promotion.py): what follows is one incident for both channels.
+  too, or more than chance makes of a night that is known, or it takes an operator and leaves its
+  neighbors (part_contrast.py). It becomes an outage, or an open outage inside it grows to it
+  (promotion.py): what follows is one incident for both channels.
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
 - suspected → withdrawn: the share is usual again (fall_end.py), twice in a row, or the fall that
