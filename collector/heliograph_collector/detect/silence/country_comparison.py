@@ -10,7 +10,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import Thresholds
 
-LIVING_SHARE = 0.34  # of the other countries, that must live on: then the collector does; assumed
+LIVING_ONE_IN = 3  # of the other countries must live on: then the collector does; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 _COMMON_US = 300 * SECOND_US  # in which a fault of ours reaches one country after another; assumed
@@ -92,7 +92,7 @@ def _summarize_counts(
     shares = [count.share for count in counts]
     share = median(shares) if len(shares) > 1 else world.share
     living = [count for count in counts if _lives_on(count, limits)]
-    is_many = len(living) >= LIVING_SHARE * len(counts)
+    is_many = LIVING_ONE_IN * len(living) >= len(counts)
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     halved = sum(share >= limits.suspect_share for share in shares)
     is_joint = halved > 0 and 1 + halved >= _JOINT_SHARE * (1 + len(shares))

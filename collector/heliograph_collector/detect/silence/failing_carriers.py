@@ -32,7 +32,8 @@ def is_carrier_down(
     """
     users = country_comparison.compare_countries(presence, country, since_us, carrier)
     living = users.countries - users.fallen
-    is_falling = users.are_several and living < country_comparison.LIVING_SHARE * users.countries
+    are_few = country_comparison.LIVING_ONE_IN * living <= users.countries
+    is_falling = users.are_several and are_few
     return is_falling and users.countries < world.countries
 
 

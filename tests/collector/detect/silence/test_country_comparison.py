@@ -44,6 +44,16 @@ def test_three_of_five_countries_are_cut_while_people_elsewhere_go_to_bed(
     assert not is_told or cuts == set(CUT)
 
 
+def test_three_of_four_countries_are_cut_though_one_alone_stays_online() -> None:
+    """One of three other countries is a third; versions before 177 asked for a bit more."""
+    rng = Random(7)
+    vantages = [v for v in country(each=4) + world(each=4) if v.place.country in (*CUT, "XC")]
+    signals = live(vantages, rng, 1.9, churn=0.5)
+    signals += drop([v for v in vantages if v.place.country in CUT], ONSET, rng)
+    told = confirmed(detect_silence(signals, at(ONSET + 900)).incidents)
+    assert {(i.scope.country, i.kind) for i in told} == {(c, IncidentKind.SILENCE) for c in CUT}
+
+
 def test_only_countries_that_fall_by_half_or_return_revoke_an_acquittal() -> None:
     earlier = CountryComparison(is_known=True, lives_on=True, countries=4, halved=2)
     bedtime = CountryComparison(is_known=True, is_hit=True, countries=4, fallen=4, halved=2)
