@@ -3,24 +3,47 @@
 Lines fail with the grid; masts have batteries, so phones fail later and one after another.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
 from heliograph.units import MINUTE_US
+from heliograph_collector.detect.silence.grid_regions import fail_side_by_side
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS, are_earlier, compute_rank_chance
 from heliograph_collector.detect.stats.tails import measure_spread
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _LIVING_SHARE = 0.34  # of silent lines, or phones, of a region that has power; assumed
+_LATER_US = sys.maxsize  # than every loss until now
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
 
 
-def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool:
+def are_in_battery_order(
+    vantages: Sequence[VantagePresence], scope: Scope, since_us: int, *, were_in_order: bool
+) -> bool:
+    """Return whether a country's vantages, or those of a cell's region, fell in this order.
+
+    Args:
+        vantages: All of the country.
+        were_in_order: They did when the cell was first dark. Lines that return and fall again do
+            not change that.
+    """
+    nearby = [v for v in vantages if v.place.region == scope.region] if scope.region else []
+    return any(
+        is_battery_order(group, since_us, did_lines_lead=were_in_order)
+        for group in (vantages, nearby)
+    )
+
+
+def is_battery_order(
+    vantages: Sequence[VantagePresence], since_us: int, *, did_lines_lead: bool = False
+) -> bool:
     """Return whether lines fell first, then the phones of each network one by one.
 
     Only silences since `since_us` count, including those of vantages that are back. Phones fail
@@ -34,13 +57,30 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
         if vantage.place.access == "mobile":
             lost_us[vantage.place.asn].append(vantage.lost_us)
     phones_us = [times_us for times_us in lost_us.values() if len(times_us) >= MEMBERS]
-    is_by_turns = bool(phones_us) and median(map(measure_spread, phones_us)) > _TURNS_US
+    if phones_us:
+        is_by_turns = median(map(measure_spread, phones_us)) > _TURNS_US
+    else:
+        recent = [v for v in vantages if v.is_live or v in fallen]
+        is_by_turns = fail_side_by_side([v for v in recent if v.place.access == "fixed"])
     return (
         is_by_turns
-        and have_lines_gone_first(fallen)
+        and (did_lines_lead or _do_lines_go_first(vantages, fallen))
         and not _went_by_operator(fallen)
         and not _are_phones_silent_beside(vantages, fallen)
     )
+
+
+def _do_lines_go_first(
+    vantages: Sequence[VantagePresence], fallen: Sequence[VantagePresence]
+) -> bool:
+    """Return whether lines went before phones, where those that live may go later."""
+    names = {vantage.witness.nym for vantage in fallen}
+    lost_us: dict[str, list[int]] = {"fixed": [], "mobile": []}
+    for vantage in vantages:
+        has_fallen = vantage.witness.nym in names
+        if vantage.place.access in lost_us and (has_fallen or vantage.is_live):
+            lost_us[vantage.place.access].append(vantage.lost_us if has_fallen else _LATER_US)
+    return are_earlier(lost_us["fixed"], lost_us["mobile"])
 
 
 def _are_phones_silent_beside(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
 from heliograph_collector.detect.level.nights import DOUBT_CHANCE, STEP_US, compute_chance
+from heliograph_collector.detect.level.stayers import have_stayers_gone
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -24,15 +25,13 @@ from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_STAYER_GONE_US = 10 * MINUTE_US  # of a silence; assumed
-_AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
-_STAYERS_SHARE = 1 / 3  # of a cell's vantages; of fewer chance may have left each; assumed
-_STAYERS_CHANCE = 1e-3  # that so many are away without a cause; assumed
-
 # Assumed, all of them:
 ABSENT_US = DAY_US  # a longer silence is a departure
 LEARNED_DAYS = 3
 DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is a habit
+_NOBODY_SHARE = (
+    0.9  # of a country is away, as on no holiday: who is on day and night stays; assumed
+)
 _NIGHT_CHANCE = 1e-3  # of so many silences in a night as dark as the darkest
 FALLEN_SHARE = 0.8
 ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a country
@@ -137,6 +136,18 @@ class CellTest:
             return False  # the darkest night is not how each of them is
         return upper_tail([chance] * self.size, self.silent) > _NIGHT_CHANCE
 
+    def find_beginning(self, well_us: int) -> int:
+        """Return since when silences belong to a fall: since the cell was last well.
+
+        Where a country is cut at night, it is as dark as usual until the morning. If hardly anybody
+        is back by then, the fall began in the evening, or later.
+        """
+        is_nobody_back = self.silent >= _NOBODY_SHARE * self.size
+        if not (is_nobody_back and self.is_whole and self.is_learned):
+            return well_us
+        absent = self.sample.select_fallen(self.scope, self.sample.now_us - ABSENT_US)
+        return min((v.lost_us for v in absent if v.is_silent), default=well_us)
+
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences.
 
@@ -181,12 +192,16 @@ class Sample:
     kept: float  # share of their usual levels that other countries keep
     is_world_falling: bool  # others lose still, and may be as dark soon
 
-    def have_stayers_gone(self, scope: Scope, count: CellCount) -> bool:
-        """Return whether the stayers of a cell are gone, most of whose vantages are."""
+    def have_stayers_gone(self, scope: Scope, count: CellCount, *, is_new: bool) -> bool:
+        """Return whether the stayers of a cell are gone, most of whose vantages are.
+
+        Args:
+            is_new: Its nights are not known yet. Else nearly all of the stayers must be gone.
+        """
         if count.silent < self.limits.confirm_share * count.size:
             return False
         inside = [v for at, counted in self.places.items() if scope.includes(at) for v in counted]
-        return _have_stayers_gone(inside, self.now_us, self.limits)
+        return have_stayers_gone(inside, self.now_us, self.limits, are_all=not is_new)
 
     def select_fallen(self, scope: Scope, since_us: int) -> list[VantagePresence]:
         """Select the cell's vantages that are here or fell silent since then."""
@@ -367,28 +382,3 @@ def find_fallen_cells(
     votes = count_silent(fallen)
     cells = localize(votes, limits.confirm_share, limits.votes, limits)
     return FallenCells(scope, cells, sum_votes(votes))
-
-
-def _have_stayers_gone(
-    vantages: Iterable[VantagePresence], now_us: int, limits: Thresholds
-) -> bool:
-    """Return whether more stayers are away than go by themselves.
-
-    Stayers were here for a whole day and night. Of a fleet of ten a share says little: that nine
-    are away, of whom four go to sleep each night, is what chance makes of such a night now and
-    then. But people who sleep do so each day. A vantage that was not away for an hour in the day
-    and night before its loss goes by accident alone, or on a day like none before, and then few go
-    at a time. Where nine of ten phones doze, those that did not may do so in the next night.
-    """
-    lasting = [v for v in vantages if not _is_brief(v, now_us)]
-    stayers = [v for v in lasting if v.has_stayed(now_us)]
-    votes = sum_silent(stayers)
-    if len(stayers) < _STAYERS_SHARE * len(lasting):
-        return False
-    if votes.hits < limits.votes or votes.share < limits.confirm_share:
-        return False
-    return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _STAYERS_CHANCE
-
-
-def _is_brief(vantage: VantagePresence, now_us: int) -> bool:
-    return vantage.is_silent and now_us - vantage.lost_us < _STAYER_GONE_US

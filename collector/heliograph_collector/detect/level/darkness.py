@@ -76,17 +76,20 @@ def exceeds_habit(
     if busy.share >= THRESHOLDS.confirm_share and exceeds_usual([(busy, AWAY_SHARE)], chance):
         return True
     at_all = sum_silent(counted or lasting)
-    if most_away is not None and most_away < ALONE_SHARE:
-        return exceeds_usual([(at_all, most_away)], chance)
     lines = sum_silent([v for v in lasting if v.place.access == "fixed"])
     others = sum_silent([v for v in lasting if v.place.access != "fixed"])
     is_mixed = others.votes >= THRESHOLDS.witnesses  # lines alone may be offices, or lack power
-    if (
+    is_awake = (
         is_mixed
         and is_waking_hour(country, now_us)
         and not have_lines_gone_first([v for v in lasting if v.is_silent])
-    ):
-        return exceeds_usual([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
+    )
+    if is_awake and exceeds_usual([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance):
+        return True
+    if most_away is not None and most_away < ALONE_SHARE:
+        return exceeds_usual([(at_all, most_away)], chance)
+    if is_awake:
+        return False
     if lines.votes < THRESHOLDS.votes or lines.share < LINES_SHARE:
         return False
     return exceeds_usual([(at_all, ALONE_SHARE)], max(chance, _FIRST_NIGHT_CHANCE))

@@ -10,6 +10,7 @@ from heliograph_collector.detect.level.departures import (
 )
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
 from heliograph_collector.detect.level.part_contrast import falls_with_others
+from heliograph_collector.detect.level.stayers import do_stayers_live
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
@@ -63,7 +64,8 @@ def find_doubts(
     lasts_us = sample.now_us - fall.started.earliest_us
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (HoldReason.HABIT,)
-    have_left = _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample)
+    have_left = do_stayers_live(fallen, sample.now_us, limits)
+    have_left |= _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample)
     if have_left or falls_with_others(fall.scope, fallen, sample, began_us):
         return (HoldReason.HABIT,)
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)

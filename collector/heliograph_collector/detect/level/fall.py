@@ -35,6 +35,7 @@ class LevelFall:
     closed_us: int | None = None
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
+    in_order: bool = False  # it fell as batteries run out
     confidence: float = 0.0
     narrower: tuple[Scope, ...] = ()  # cells that explain it: they fall by themselves
     is_told: bool = False  # by the fall of the cell that explains it

@@ -29,7 +29,7 @@ lose more (common_dip.py); when that is 40 %, the collector is at fault, and not
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from heliograph_collector.detect.level.batteries import is_battery_order
+from heliograph_collector.detect.level.batteries import are_in_battery_order
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
@@ -307,15 +307,16 @@ def _build_test(
     is_dark = count.silent >= sample.limits.suspect_share * count.size
     country = scope.country
     nights = list_cell_nights(cell, country, cell.well_us, sample.now_us) if is_dark else []
-    is_new = scope in sample.whole_cells and usual.days < LEARNED_DAYS
-    is_unlike = is_new and is_rare(nights, count)
-    have_stayers_gone = is_unlike and sample.have_stayers_gone(scope, count)
+    is_new = usual.days < LEARNED_DAYS
+    is_asked = scope in sample.whole_cells and (is_new or count.size < 2 * sample.limits.few)
+    is_unlike = is_asked and is_rare(nights, count)
+    have_stayers_gone = is_unlike and sample.have_stayers_gone(scope, count, is_new=is_new)
     return CellTest(scope, count, usual, sample, nights, have_stayers_gone)
 
 
 def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | None:
     """Open a fall; None if too few are silent."""
-    since_us = cell.well_us
+    since_us = min(cell.well_us, test.find_beginning(cell.well_us))
     scope = test.scope
     limits = sample.limits
     fallen = sample.select_fallen(scope, since_us)
@@ -378,11 +379,12 @@ def _update_fall(
     # Lines that an open outage explains show the order too; phones may follow hours later.
     failures = list_power_failures(sample.outages, fall)
     began_us = min([since_us, *(failure.from_us for failure in failures)])
-    in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
-    fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
+    at_home = [vantage for held in sample.places.values() for vantage in held]
+    fall.in_order = are_in_battery_order(at_home, fall.scope, began_us, were_in_order=fall.in_order)
+    fall.held = find_doubts(fall, part, fallen, sample, in_order=fall.in_order)
     # Its people report later whether it is our fault, unless that is over for most networks.
     is_common = sample.have_ways_fallen and fall.held == (HoldReason.COMMON,)
-    is_power = in_order and bool(failures)
+    is_power = fall.in_order and bool(failures)
     is_power |= is_power_told(fall, fallen, limits, sample.now_us)
     if fall.held and not (is_power or is_common):
         return None

@@ -223,7 +223,7 @@ def is_power_failure(
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
     is_most = sum_silent(fixed).share >= 1.0 - limits.alive_share
     is_whole = is_one_region or is_most or _may_be_grid(fixed, limits)
-    is_whole |= _are_all_hit(fixed, limits)
+    is_whole |= _are_all_hit(fixed, limits) or fail_side_by_side(fixed)
     lacks_phones = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     lacks_phones &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE

@@ -1,8 +1,8 @@
 """Ask whether a carrier that one country lost fails in other countries too.
 
 Theory. Our entrances are shared: one that is down, or that fails on its way, fails for everybody
-who uses it, in the same seconds or in one country after another. So a block of an entrance is told
-once its users elsewhere had time to show that they keep it.
+who uses it, in the same seconds or in one country after another. So a block of an entrance waits
+until its users elsewhere had time to show that they keep it.
 """
 
 from collections.abc import Collection

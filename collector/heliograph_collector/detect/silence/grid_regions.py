@@ -25,6 +25,7 @@ _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assu
 _TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
 _RATIONED_REGIONS = 2  # in which power failed: one may be a storm; assumed
 _ONE_BY_ONE_US = 6 * MINUTE_US  # batteries last for longer, orders are done sooner; assumed
+_FEW_LINES = 2  # of an operator, of which the times show whether they went at once; assumed
 _APART_CHANCE = 0.05  # of such ranks: operators fell one after another; assumed
 _OPERATORS = 2  # dead in one region and alive in another: one may fail by itself; assumed
 
@@ -45,15 +46,20 @@ def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
 def fail_side_by_side(lines: Sequence[VantagePresence]) -> bool:
     """Return whether lines of several operators fell one by one at the same time.
 
-    Only operators count that have three or more silent lines.
+    Only operators count half of whose lines are silent: three or more, or in a small country two.
     """
-    times = [(line.place.asn, line.lost_us) for line in lines if line.is_silent]
-    by_network: defaultdict[int, list[int]] = defaultdict(list)
-    for network, lost_us in times:
-        by_network[network].append(lost_us)
-    spans = [measure_spread(group) for group in by_network.values() if len(group) >= MEMBERS]
-    is_slow = len(spans) >= _OPERATORS and min(spans) >= _ONE_BY_ONE_US
-    return is_slow and compute_rank_chance(times) > _APART_CHANCE
+    by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
+    for line in lines:
+        by_network[line.place.asn].append(line)
+    hit = [g for g in by_network.values() if sum_silent(g).share >= THRESHOLDS.suspect_share]
+    times_us = [[line.lost_us for line in group if line.is_silent] for group in hit]
+    groups = [group for group in times_us if len(group) >= MEMBERS]
+    if len(groups) < _OPERATORS:
+        groups = [group for group in times_us if len(group) >= _FEW_LINES]
+    if len(groups) < _OPERATORS or min(map(measure_spread, groups)) < _ONE_BY_ONE_US:
+        return False
+    times = [(number, at_us) for number, group in enumerate(groups) for at_us in group]
+    return compute_rank_chance(times) > _APART_CHANCE
 
 
 def _group_by_region(lines: Sequence[VantagePresence]) -> dict[str, list[VantagePresence]]:

@@ -13,6 +13,7 @@ from heliograph_collector.detect.silence.entrance_view import EntranceView, view
 from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
 from heliograph_collector.detect.silence.lapsed_reports import find_lapse, select_current
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.phones_with_lines import have_phones_fallen_with_lines
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
@@ -39,7 +40,7 @@ def reconsider(
     if is_refuted(outage, presence, now_us):
         _refute(outage, now_us)
         return
-    _drop_lapsed(outage, presence, now_us)
+    _end_doubts(outage, presence, now_us)
     silenced = outage.list_silenced(presence, now_us)
     named_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
     has_decided = outage.is_block and now_us - named_us > _TELLING_US
@@ -93,8 +94,10 @@ def _holds(cut: OutageEpisode, part: OutageEpisode) -> bool:
     return is_meanwhile and cut.country == part.country and cut.contains(part.parts)
 
 
-def _drop_lapsed(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:
-    """Confirm a cut again once all its doubters have fallen silent by another way."""
+def _end_doubts(outage: OutageEpisode, presence: PresenceTracker, now_us: int) -> None:
+    """Confirm a cut once phones fell as its lines did, or all its doubters by another way."""
+    if have_phones_fallen_with_lines(outage, presence, now_us):
+        outage.confirm(outage.confirmed_us or now_us)
     is_open = outage.is_doubted and outage.state is IncidentState.SUSPECTED
     if is_open and (until_us := find_lapse(outage.replays, presence, outage.country, now_us)):
         outage.lapsed_us = until_us

@@ -1,7 +1,7 @@
 """Tests of ranks: whether groups differ in their times by chance."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from operator import itemgetter
@@ -35,11 +35,16 @@ def compute_rank_chance(times: Iterable[tuple[Hashable, int]]) -> float:
 
 
 def are_earlier(times: Sequence[int], others: Sequence[int]) -> bool:
-    """Return whether times are earlier than others, by the rank sum of Mann and Whitney."""
+    """Return whether times are earlier than others, by the rank sum of Mann and Whitney.
+
+    Of two equal times each is earlier by half.
+    """
     pairs = len(times) * len(others)
     if not pairs:
         return False
     ordered = sorted(others)
-    first = sum(len(ordered) - bisect_right(ordered, time) for time in times)
+    after = sum(len(ordered) - bisect_right(ordered, time) for time in times)
+    not_before = sum(len(ordered) - bisect_left(ordered, time) for time in times)
+    first = (after + not_before) / 2
     sigma = math.sqrt(pairs * (len(times) + len(others) + 1) / 12)
     return first - pairs / 2 > _FIRST_SIGMAS * sigma
