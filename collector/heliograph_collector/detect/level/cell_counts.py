@@ -29,9 +29,6 @@ from heliograph_collector.model.thresholds import Thresholds
 ABSENT_US = DAY_US  # a longer silence is a departure
 LEARNED_DAYS = 3
 DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is a habit
-_NOBODY_SHARE = (
-    0.9  # of a country is away, as on no holiday: who is on day and night stays; assumed
-)
 _NIGHT_CHANCE = 1e-3  # of so many silences in a night as dark as the darkest
 FALLEN_SHARE = 0.8
 ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a country
@@ -135,18 +132,6 @@ class CellTest:
         if self.nights and compute_chance(self.nights, self.silent, self.size) <= DOUBT_CHANCE:
             return False  # the darkest night is not how each of them is
         return upper_tail([chance] * self.size, self.silent) > _NIGHT_CHANCE
-
-    def find_beginning(self, well_us: int) -> int:
-        """Return since when silences belong to a fall: since the cell was last well.
-
-        Where a country is cut at night, it is as dark as usual until the morning. If hardly anybody
-        is back by then, the fall began in the evening, or later.
-        """
-        is_nobody_back = self.silent >= _NOBODY_SHARE * self.size
-        if not (is_nobody_back and self.is_whole and self.is_learned):
-            return well_us
-        absent = self.sample.select_fallen(self.scope, self.sample.now_us - ABSENT_US)
-        return min((v.lost_us for v in absent if v.is_silent), default=well_us)
 
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences.

@@ -30,6 +30,7 @@ from heliograph_collector.detect.level.darkness import (
 )
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
+from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.slow_parts import SUDDEN_US
@@ -41,6 +42,7 @@ from heliograph_collector.detect.stats.voting import VoteCount
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
 _CURFEW_US = 15 * MINUTE_US  # … at or beside cuts; people go to bed over an hour or two
 _MOST = 0.8
+_NOBODY_SHARE = 0.9  # of a country; on a holiday those stay who are on day and night
 
 
 def is_habit_known(cell: CellLevel, test: CellTest, sample: Sample, since_us: int) -> bool:
@@ -64,6 +66,39 @@ def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int)
     votes = sum_silent(exclude_brief(known, sample.now_us))
     chance = compute_chance(nights, round(votes.hits), round(votes.votes))
     return chance > (CUT_HOUR_CHANCE if test.usual.is_cut_hour else NIGHT_CHANCE)
+
+
+def find_fall_beginning(test: CellTest, well_us: int) -> int | None:
+    """Return since when silences belong to a fall; None if too few fell.
+
+    It is since the cell was last well. But where a country is cut at night it is as dark as usual,
+    until the morning. If hardly anybody is back by day, the fall began in the evening, or later.
+
+    Args:
+        test: The counts of a cell that has fallen.
+        well_us: When it was last well.
+    """
+    absent_us = test.sample.now_us - ABSENT_US
+    if _is_nobody_back(test):
+        absent = test.sample.select_fallen(test.scope, absent_us)
+        lost_us = [vantage.lost_us for vantage in absent if vantage.is_silent]
+        if 2 * sum(at_us >= well_us for at_us in lost_us) < len(lost_us):
+            well_us = min(lost_us)
+    # Of few that went one by one some were silent already when the country was last well.
+    is_small = test.is_whole and test.size < test.sample.limits.few
+    fallen = test.sample.select_fallen(test.scope, absent_us if is_small else well_us)
+    part = build_part(test.scope, fallen)
+    is_narrow = test.scope.is_national and part.networks < test.sample.limits.networks
+    is_few = part.votes * part.share < test.sample.limits.burst
+    return None if is_few or is_narrow else well_us
+
+
+def _is_nobody_back(test: CellTest) -> bool:
+    """Return whether a country is away by day; by noon, if its habit is not known yet."""
+    country, now_us = test.scope.country, test.sample.now_us
+    is_day = test.is_learned and is_busy_hour(country, now_us)
+    is_day |= test.usual.days > 0 and is_waking_hour(country, now_us)
+    return is_day and test.is_whole and test.silent >= _NOBODY_SHARE * test.size
 
 
 def is_rare(nights: Sequence[float], count: CellCount) -> bool:

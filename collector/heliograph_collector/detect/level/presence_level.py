@@ -66,6 +66,7 @@ from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.fall_end import is_usual_again
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.night_test import (
+    find_fall_beginning,
     is_habit_known,
     is_rare,
     is_small,
@@ -316,19 +317,14 @@ def _build_test(
 
 def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | None:
     """Open a fall; None if too few are silent."""
-    since_us = min(cell.well_us, test.find_beginning(cell.well_us))
-    scope = test.scope
-    limits = sample.limits
-    fallen = sample.select_fallen(scope, since_us)
-    part = build_part(scope, fallen)
-    # Of few that went one by one some were silent already when the country was last well.
-    is_small = test.is_whole and test.size < limits.few
-    absent_us = sample.now_us - ABSENT_US if is_small else since_us
-    absent = build_part(scope, sample.select_fallen(scope, absent_us))
-    is_narrow = scope.is_national and absent.networks < limits.networks
-    is_few = absent.votes * absent.share < limits.burst
-    if is_few or is_narrow or not sample.exceeds_outages(fallen):
+    since_us = find_fall_beginning(test, cell.well_us)
+    if since_us is None:
         return None
+    scope = test.scope
+    fallen = sample.select_fallen(scope, since_us)
+    if not sample.exceeds_outages(fallen):
+        return None
+    part = build_part(scope, fallen)
     started = Bracket(since_us, sample.now_us)
     names = (vantage.witness.nym for vantage in fallen if vantage.is_silent)
     return LevelFall(
@@ -338,7 +334,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         part=part,
         id=incident_id("level", "", scope, started, names),
         held=() if is_habit_known(cell, test, sample, since_us) else (HoldReason.HABIT,),
-        confidence=round(min(limits.low, part.share), 3),
+        confidence=round(min(sample.limits.low, part.share), 3),
     )
 
 
