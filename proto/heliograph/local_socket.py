@@ -49,11 +49,9 @@ def listen(data: Path, name: str) -> Iterator[socket.socket]:
     with _open_folder(data) as folder, socket.socket(socket.AF_UNIX) as listener:
         file = folder / name
         file.unlink(missing_ok=True)
-        mask = os.umask(0o177)  # the socket is never open to others, not for a moment
-        try:
-            listener.bind(str(file))
-        finally:
-            os.umask(mask)
+        listener.bind(str(file))
+        # Nobody can connect before it listens. A umask would hold for folders of other threads too.
+        file.chmod(0o600)
         listener.listen(4)
         listener.setblocking(False)
         try:

@@ -3,8 +3,11 @@
 import asyncio
 import errno
 import socket
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -70,3 +73,35 @@ async def test_a_full_queue_holds_a_caller_no_longer_than_its_deadline(
 
         with pytest.raises(BlockingIOError):
             await fill_queue()
+
+
+def test_the_socket_is_its_owners_and_folders_of_other_threads_can_be_entered(
+    tmp_path: Path,
+) -> None:
+    """A umask holds for all threads: the detectors' folder was made without the right to enter it.
+
+    From then on they could neither read nor write their state.
+    """
+    data, folders = tmp_path / "data", tmp_path / "folders"
+    data.mkdir()
+    folders.mkdir()
+    is_over = Event()
+
+    def make_folders() -> None:
+        count = 0
+        while not is_over.is_set():
+            (folders / str(count)).mkdir()
+            count += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        maker = pool.submit(make_folders)
+        try:
+            for _ in range(500):
+                with local_socket.listen(data, NAME):
+                    assert stat.S_IMODE((data / NAME).lstat().st_mode) == 0o600
+        finally:
+            is_over.set()
+        maker.result(timeout=60)
+    made = list(folders.iterdir())
+    assert made
+    assert not [folder.name for folder in made if not folder.stat().st_mode & stat.S_IXUSR]
