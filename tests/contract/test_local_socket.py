@@ -82,7 +82,8 @@ def test_the_socket_is_its_owners_and_folders_of_other_threads_can_be_entered(
 
     From then on they could neither read nor write their state.
     """
-    data, folders = tmp_path / "data", tmp_path / "folders"
+    data = tmp_path / "data"
+    folders = tmp_path / "folders"
     data.mkdir()
     folders.mkdir()
     is_over = Event()

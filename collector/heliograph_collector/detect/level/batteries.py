@@ -59,14 +59,15 @@ def is_battery_order(
     phones_us = [times_us for times_us in lost_us.values() if len(times_us) >= MEMBERS]
     if phones_us:
         is_by_turns = median(map(measure_spread, phones_us)) > _TURNS_US
-        is_first = have_lines_gone_first(fallen) and _do_lines_go_first(vantages, fallen)
+        is_first = have_lines_gone_first(fallen)
     else:
-        recent = [v for v in vantages if v.is_live or v in fallen]
+        names = {vantage.witness.nym for vantage in fallen}
+        recent = [v for v in vantages if v.is_live or v.witness.nym in names]
         is_by_turns = fail_side_by_side([v for v in recent if v.place.access == "fixed"])
-        is_first = _do_lines_go_first(vantages, fallen)
+        is_first = True
     return (
         is_by_turns
-        and (did_lines_lead or is_first)
+        and (did_lines_lead or (is_first and _do_lines_go_first(vantages, fallen)))
         and not _went_by_operator(fallen)
         and not _are_phones_silent_beside(vantages, fallen)
     )

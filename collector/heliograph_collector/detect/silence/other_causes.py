@@ -35,7 +35,7 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
 # A mast's battery lasts for minutes or hours, each for its own; assumed, both:
-_BATTERY_US = 15 * MINUTE_US  # after which phones without power go by turns …
+BATTERY_US = 15 * MINUTE_US  # after which phones without power go by turns …
 _AT_ONCE_US = 2 * MINUTE_US  # … and not so, from the tenth to nine tenths of all operators'
 _OUTSIDE_SHARE = 0.5  # of the new silences, in regions that the power failure spared; assumed
 
@@ -145,5 +145,5 @@ def _are_phones_ordered(
     is_one_site = len({(v.place.asn, v.place.region) for v in fallen}) < 2
     if is_one_site and spared < limits.burst:
         return False
-    is_late = min(lost_us) - outage.started.latest_us >= _BATTERY_US
+    is_late = min(lost_us) - outage.started.latest_us >= BATTERY_US
     return is_late and measure_spread(lost_us) <= _AT_ONCE_US

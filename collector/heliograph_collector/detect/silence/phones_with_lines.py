@@ -10,34 +10,33 @@ power, it stays.
 
 from statistics import median
 
-from heliograph.units import MINUTE_US
+from heliograph_collector.detect.silence.other_causes import BATTERY_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.spared_cells import POWERLESS_SHARE
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import select_established, sum_silent
 from heliograph_collector.incidents.incident import HoldReason, IncidentKind
-
-_BATTERY_US = 15 * MINUTE_US  # that the battery of a mast lasts for at least; assumed
-_POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
 
 
 def have_phones_fallen_with_lines(
     outage: OutageEpisode, presence: PresenceTracker, now_us: int
 ) -> bool:
-    """Return whether most phones of the held regions fell with their lines."""
-    if outage.kind is not IncidentKind.SILENCE or outage.held != (HoldReason.POWER,):
+    """Return whether most phones of the held regions fell with their lines, while it lasts."""
+    is_held = outage.kind is IncidentKind.SILENCE and outage.held == (HoldReason.POWER,)
+    if not (is_held and outage.is_open):
         return False
     recent = _list_nearby(outage, presence, now_us)
     silent = [vantage for vantage in recent if vantage.is_silent]
     powerless = sum(v.power_failed or v.has_lost_mains(outage.from_us) for v in silent)
-    if powerless >= _POWERLESS_SHARE * len(silent):
+    if powerless >= POWERLESS_SHARE * len(silent):
         return False
     count = sum_silent([vantage for vantage in recent if vantage.place.access == "mobile"])
     if count.votes < outage.limits.votes or count.share < outage.limits.confirm_share:
         return False
     lines_us = [vantage.lost_us for vantage in silent if vantage.place.access == "fixed"]
     phones_us = [vantage.lost_us for vantage in silent if vantage.place.access == "mobile"]
-    return bool(lines_us) and median(phones_us) - median(lines_us) < _BATTERY_US
+    return bool(lines_us) and median(phones_us) - median(lines_us) < BATTERY_US
 
 
 def _list_nearby(
@@ -47,7 +46,7 @@ def _list_nearby(
     regions = {part.scope.region for part in outage.parts}
     recent = [
         vantage
-        for vantage in presence.list_recent(outage.country, outage.from_us - _BATTERY_US)
+        for vantage in presence.list_recent(outage.country, outage.from_us - BATTERY_US)
         if "" in regions or vantage.place.region in regions
     ]
     return select_established(recent, now_us, outage.limits, outage.limits.witnesses)[0]

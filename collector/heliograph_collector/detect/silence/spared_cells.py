@@ -21,7 +21,7 @@ from heliograph_collector.incidents.incident import Bracket, HoldReason, Inciden
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation
 
-_POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
+POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
 
 
 def is_power(outage: OutageEpisode) -> bool:
@@ -102,7 +102,7 @@ def _has_power_failed(cells: Sequence[AffectedCell], vantages: Sequence[VantageP
     """Return whether some of the silent lost their power first, as where a grid fails."""
     silent = select_silent(cells, vantages)
     powerless = sum(vantage.power_failed for vantage in silent)
-    return powerless >= _POWERLESS_SHARE * len(silent)
+    return powerless >= POWERLESS_SHARE * len(silent)
 
 
 def _list_known(

@@ -11,7 +11,8 @@ from heliograph_collector.model.signals import VantageRef
 from support.presence_model import Signals, at, confirmed, country, list_people, world
 from support.small_nights import DAY, EVENING, HOUR, arrived, back, off, watched
 
-OFFICES, OTHERS = 201, (202, 203)
+OFFICES = 201
+OTHERS = (202, 203)
 
 
 def close_each_evening(offices: list[VantageRef], days: int, rng: Random) -> Signals:
@@ -20,6 +21,14 @@ def close_each_evening(offices: list[VantageRef], days: int, rng: Random) -> Sig
     for day in range(days):
         signals += off(offices, day * DAY + 13.5 * HOUR, 0.5 * HOUR, rng)
         signals += back(offices, day * DAY + DAY + 3 * HOUR, 0.5 * HOUR, rng)
+    return signals
+
+
+def sleep_four_nights(sleepers: list[VantageRef], rng: Random) -> Signals:
+    signals: Signals = []
+    for night in range(4):
+        signals += off(sleepers, night * DAY + EVENING, 2 * HOUR, rng)
+        signals += back(sleepers, night * DAY + EVENING + 9 * HOUR, HOUR, rng)
     return signals
 
 
@@ -55,10 +64,7 @@ def test_sixteen_people_of_whom_few_sleep_are_cut_on_a_fifth_evening(seed: int) 
     rng = Random(seed)
     everyone = rng.sample(country(each=2), 16)
     sleepers = everyone[:10]
-    signals = arrived(everyone)
-    for night in range(4):
-        signals += off(sleepers, night * DAY + EVENING, 2 * HOUR, rng)
-        signals += back(sleepers, night * DAY + EVENING + 9 * HOUR, HOUR, rng)
+    signals = arrived(everyone) + sleep_four_nights(sleepers, rng)
     signals += off(everyone, 4 * DAY + EVENING - 0.5 * HOUR, HOUR, rng)
     (now,) = watched(signals, 4 * 24 + EVENING / HOUR + 1)
     assert [incident.state for incident in now] == [IncidentState.CONFIRMED]
@@ -69,10 +75,7 @@ def test_the_ten_who_sleep_are_no_cut_without_the_six_who_stay(seed: int) -> Non
     rng = Random(seed)
     everyone = rng.sample(country(each=2), 16)
     sleepers = everyone[:10]
-    signals = arrived(everyone)
-    for night in range(4):
-        signals += off(sleepers, night * DAY + EVENING, 2 * HOUR, rng)
-        signals += back(sleepers, night * DAY + EVENING + 9 * HOUR, HOUR, rng)
+    signals = arrived(everyone) + sleep_four_nights(sleepers, rng)
     signals += off([*sleepers, everyone[10]], 4 * DAY + EVENING - 2 * HOUR, HOUR, rng)
     for hours in (0, 1, 4):
         (night_now,) = watched(signals, 4 * 24 + EVENING / HOUR + hours)
