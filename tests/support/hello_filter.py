@@ -18,6 +18,7 @@ FIRST_SEGMENT = 1_460
 SMALL = 1_400
 ML_KEM_SHARE = bytes.fromhex("11ec04c0")  # RFC 8446 section 4.2.8
 SEALED, ALPN = 0xFE0D, 0x0010  # RFC 9849, RFC 7301
+USUAL_SEAL = bytes.fromhex("0000010001")  # outer, HKDF-SHA256, AES-128-GCM (RFC 9849 section 5)
 Drops = Callable[[bytes], bool]  # whether a connection with this hello is reset
 
 
@@ -53,6 +54,14 @@ def drops_ml_kem(hello: bytes) -> bool:
 def drops_sealed(hello: bytes) -> bool:
     """Return whether a hello has Encrypted ClientHello, which browsers send as GREASE."""
     return SEALED in parse_hello(hello).extensions
+
+
+def drops_usual_seal(hello: bytes) -> bool:
+    """Return whether a hello has Encrypted ClientHello with Chrome's suite, real or GREASE."""
+    try:
+        return parse_hello(hello).extensions.get(SEALED, b"").startswith(USUAL_SEAL)
+    except (IndexError, ValueError):  # a messenger's random bytes that open as a handshake does
+        return False
 
 
 def drops_http2(hello: bytes) -> bool:

@@ -2,6 +2,7 @@
 
     python -m lab.country.hello_dropper browsers --queue N              a browser's hello
     python -m lab.country.hello_dropper all_but_browsers --queue N      any other hello
+    python -m lab.country.hello_dropper sealed --queue N                ECH as Chrome has it
     python -m lab.country.hello_dropper name NAME… --queue N            a name, wherever it stands
     python -m lab.country.hello_dropper first_segment NAME… --queue N   a name in the first segment
 
@@ -19,12 +20,23 @@ from dataclasses import dataclass, field
 
 from lab.country.nfqueue import Queue
 from lab.country.observer import TCP, read
-from support.hello_filter import Drops, drops_browsers, drops_name, passes_browsers_only
+from support.hello_filter import (
+    Drops,
+    drops_browsers,
+    drops_name,
+    drops_usual_seal,
+    passes_browsers_only,
+)
 
 HANDSHAKE, RECORD_HEADER = 22, 5  # RFC 8446 section 5.1
 SYN = 2  # RFC 9293 section 3.1, as are the offsets below
 FLOWS = 4_096  # remembered at a time
 WRAP = 1 << 32  # of sequence numbers
+WITHOUT_NAMES = {
+    "browsers": drops_browsers,
+    "all_but_browsers": passes_browsers_only,
+    "sealed": drops_usual_seal,
+}
 
 
 @dataclass(slots=True)
@@ -85,7 +97,7 @@ class HelloDropper:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["browsers", "all_but_browsers", "name", "first_segment"])
+    parser.add_argument("what", choices=[*WITHOUT_NAMES, "name", "first_segment"])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--queue", type=int, required=True)
     args = parser.parse_args(arguments)
@@ -100,8 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def choose_dropper(what: str, names: Sequence[str]) -> HelloDropper:
-    by_fingerprint = {"browsers": drops_browsers, "all_but_browsers": passes_browsers_only}
-    drops = by_fingerprint.get(what) or drops_any(names)
+    drops = WITHOUT_NAMES.get(what) or drops_any(names)
     return HelloDropper(drops, by_first_segment=what == "first_segment")
 
 

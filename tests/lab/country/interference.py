@@ -12,7 +12,8 @@ from typing import Literal
 from lab.country.topology import DOMESTIC_DNS, DOMESTIC_WEB, Network
 
 Injection = Literal["", "rst", "dns"]
-HelloFilter = Literal["", "browsers", "all_but_browsers", "name", "first_segment"]  # hello_dropper
+# Of hello_dropper.
+HelloFilter = Literal["", "browsers", "all_but_browsers", "sealed", "name", "first_segment"]
 Program = Literal["", "pages", "intercept", "headers", "portal"]  # of interceptor.py
 
 # Where the censor's own programs listen, at the gate.
@@ -180,15 +181,6 @@ def _vpn_dropped(_: Interference, source: str) -> Measures:
     )
 
 
-def _ech_dropped(_: Interference, source: str) -> Measures:
-    """Drop hellos with ECH's extension and usual suite (RFC 9849); GREASE looks alike.
-
-    A browser's hello takes two segments, which come as one where the kernel has not cut them yet.
-    """
-    suite = _bytes_at("0000010001", 40, 3_000)
-    return Measures(forward=(f"{source}-p tcp {_bytes_at('fe0d', 40, 3_000)} {suite} -j DROP",))
-
-
 def _unknown_dropped(what: Interference, source: str) -> Measures:
     """Drop connections that begin with neither TLS nor HTTP, as some filters do.
 
@@ -328,7 +320,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown_dropped": _unknown_dropped,
     "stun_dropped": _drop(f"-p udp {_bytes_at('2112a442', 28, 36)}"),  # RFC 8489, section 5
     "vpn_dropped": _vpn_dropped,
-    "ech_dropped": _ech_dropped,
+    "ech_dropped": _hellos("sealed"),
     "browsers_dropped": _hellos("browsers"),
     "browsers_only": _hellos("all_but_browsers"),
     "hello_name_dropped": _hellos("name"),
