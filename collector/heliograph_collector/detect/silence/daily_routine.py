@@ -23,6 +23,7 @@ from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import are_due_most
+from heliograph_collector.detect.silence.surges import is_surge_over
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
@@ -104,7 +105,7 @@ def confirm_or_hold(
         now_us: The time of the evaluation.
     """
     limits = outage.limits
-    outage.is_routine = are_off_by_routine(cells, vantages)
+    outage.is_routine = are_off_by_routine(cells, vantages) or is_surge_over(cells, vantages)
     if outage.is_routine:
         outage.held = (HoldReason.HABIT,)
         return

@@ -82,6 +82,7 @@ class VantagePresence:
     own: ChurnRecord = field(default_factory=ChurnRecord)
     stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
     seen_us: int = 0  # its first arrival, or its return from its last long absence
+    gone_us: int = 0  # when that absence began; 0: none is known
     breaks: tuple[tuple[int, int], ...] = ()  # (begin, length) of its last brief silences
     shutdowns: tuple[int, ...] = ()  # when its machine was heard last before it was switched off
 
@@ -248,6 +249,7 @@ class VantagePresence:
         gone_us = self.heard_us if self.is_silent else self.left_us
         if not self.seen_us or (gone_us > self.since_us and at_us - gone_us >= LONG_US):
             self.seen_us = at_us
+            self.gone_us = gone_us
         if self.is_live and is_other_way(signal.witness.carrier, self.witness.carrier):
             self.moved_us = at_us
             self.moved_from = self.witness.carrier
