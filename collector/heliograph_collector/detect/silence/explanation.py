@@ -32,6 +32,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.late_boots import list_late_boots
 from heliograph_collector.detect.silence.own_breaks import drop_own_breaks
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_carriers import list_lost_carriers
@@ -153,7 +154,8 @@ def _list_powerless(
     Returns:
         Both lists, and whether a machine that began again says nothing.
     """
-    powerless = [t.is_powerless for t in testimony]
+    late = list_late_boots(testimony)
+    powerless = [t.is_powerless and not is_late for t, is_late in zip(testimony, late, strict=True)]
     are_phones = all(t.is_phone for t in testimony)
     if are_phones and fallen_lines >= LINES_SHARE:
         return powerless, [False] * len(testimony), False

@@ -100,7 +100,17 @@ class Testimony:
 
     @property
     def is_offline(self) -> bool:
-        return self.report is not None and self.report.online is False
+        return self.was_offline or (self.report is not None and self.report.online is False)
+
+    @property
+    def was_offline(self) -> bool:
+        """Return whether it told of a dead network in an earlier silence of the same outage.
+
+        It was back since, and what its machine does in a later night says nothing of the outage.
+        """
+        lost_us = self.vantage.offline_us
+        is_earlier = 0 < self.told_since_us <= lost_us < self.vantage.lost_us
+        return is_earlier and (self.until_us is None or lost_us <= self.until_us)
 
     @property
     def is_rerouted(self) -> bool:
@@ -148,6 +158,8 @@ class Testimony:
             return since_us <= self.vantage.powerless_us <= (self.until_us or 0)
         if self.vantage.has_lost_mains(self.told_since_us):
             return True
+        if self.was_offline:
+            return False
         if self.report is None and self.vantage.may_have_measured(self.now_us):
             return False
         if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
@@ -172,7 +184,7 @@ class Testimony:
     @property
     def is_powered(self) -> bool:
         has_run = self.report is not None and self.report.alive and not self.vantage.rebooted
-        return has_run and not self.is_powerless
+        return (has_run or self.was_offline) and not self.is_powerless
 
     @property
     def is_phone(self) -> bool:

@@ -72,6 +72,8 @@ class VantagePresence:
     ran_alone: bool = False  # … and ran for an hour before it was back
     powerless_us: int = 0  # when it was lost last in a silence in which its power failed
     booted_us: int = 0  # when it came back last as its machine began
+    offline_us: int = 0  # when it was lost last in a silence in which no anchor answered it …
+    offline_told_us: int = 0  # … and when it told so
     left_us: int = 0  # its last goodbye
     abroad_us: int = 0  # when it came back from a silence in another country, where it has no vote
     begun_us: int = 0  # when its agent last began again, or came with another edition
@@ -281,6 +283,8 @@ class VantagePresence:
         Its return is known before its measurements, and showed a power failure until then.
         """
         self.report = report
+        if report.alive and report.online is False:
+            self.offline_us, self.offline_told_us = self.lost_us, report.at_us
         if not report.alive and report.until_us - self.heard_us > BRIEF_US:
             self._note_shutdown()
         elif self.has_measured:
