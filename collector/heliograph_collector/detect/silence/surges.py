@@ -3,8 +3,9 @@
 Theory of operation. On an alarm many phones are switched on within minutes, and off half an hour
 later. Chance does not explain so many losses, but whoever was here before them is here still, and
 an order that takes a network takes these as well. So a burst of vantages that had come together is
-only suspected (`habit`) where most of those who were here before live on. Who comes back from an
-outage and is cut again falls in the same incident, which is confirmed already.
+only suspected (`habit`) where most of those who were here an hour before them live on, three votes
+at least: at a start of this collector all come together. Who comes back from an outage and is cut
+again falls in the same incident, which is confirmed already.
 """
 
 from bisect import bisect_right
@@ -37,8 +38,8 @@ def is_surge_over(cells: Sequence[AffectedCell], vantages: Sequence[VantagePrese
     hits = [0 <= came.get(id(v), 0) - first_us <= _COMING_US for v in silent]
     if not came or count_hits(silent, hits).share < THRESHOLDS.confirm_share:
         return False
-    earlier = sum_silent([v for v in inside if v.seen_us < first_us])
-    return earlier.votes > 0 and earlier.share <= _EARLIER_SHARE
+    earlier = sum_silent([v for v in inside if v.seen_us < first_us - LONG_US])
+    return earlier.votes >= THRESHOLDS.witnesses and earlier.share <= _EARLIER_SHARE
 
 
 def _is_visit(vantage: VantagePresence) -> bool:

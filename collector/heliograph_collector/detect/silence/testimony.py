@@ -106,8 +106,11 @@ class Testimony:
     def was_offline(self) -> bool:
         """Return whether it told of a dead network in an earlier silence of the same outage.
 
-        It was back since, and what its machine does in a later night says nothing of the outage.
+        It was back since, and what its machine does in a later night says nothing of the outage. A
+        link that works in a later silence does: a cut may become a block.
         """
+        if self.report is not None and self.report.online:
+            return False
         lost_us = self.vantage.offline_us
         is_earlier = 0 < self.told_since_us <= lost_us < self.vantage.lost_us
         return is_earlier and (self.until_us is None or lost_us <= self.until_us)
