@@ -7,7 +7,8 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 - *interrupted*: the same, but it tells only when it is back by the lost carrier, within minutes,
   and hardly anybody is online by another way. Sessions break so where lines dial in again, a NAT
   restarts, or IPv6 fails; a block lasts.
-- *offline*: the first that it measured in the silence was that no foreign anchor answers.
+- *offline*: the first that it measured in the silence was that no foreign anchor answers. That
+  stands when it is lost again in the same outage, until it measures a link that works.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
 - *powerless*: it went from mains to battery before its loss, or as the outage began, or its machine
@@ -15,6 +16,7 @@ Each vantage that fell silent may give testimony, at once or when it is back:
   restarted, or switched off for a night, as nearly all are in a cut of days. Where lines alone
   fell, and machines began in the minutes in which these came back, those that ran on are laptops
   behind a dead router: they tell what they would in a cut, and contradict nothing.
+  Machines that began hours after the network was back say nothing either (late_boots.py).
 - *powered*: it ran on in the silence. Where lines fell as by a grid, a machine with a battery does
   so without power, too, and says nothing.
 
@@ -32,7 +34,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.late_boots import list_late_boots
+from heliograph_collector.detect.silence.late_boots import drop_late_boots
 from heliograph_collector.detect.silence.own_breaks import drop_own_breaks
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_carriers import list_lost_carriers
@@ -154,8 +156,7 @@ def _list_powerless(
     Returns:
         Both lists, and whether a machine that began again says nothing.
     """
-    late = list_late_boots(testimony)
-    powerless = [t.is_powerless and not is_late for t, is_late in zip(testimony, late, strict=True)]
+    powerless = drop_late_boots(testimony, [t.is_powerless for t in testimony])
     are_phones = all(t.is_phone for t in testimony)
     if are_phones and fallen_lines >= LINES_SHARE:
         return powerless, [False] * len(testimony), False

@@ -1,8 +1,8 @@
 """Surges: people who come on together for a while, and leave again.
 
 Theory of operation. On an alarm many phones are switched on within minutes, and off half an hour
-later. Chance does not explain so many losses, but whoever was here before them is here still, and
-an order that takes a network takes these as well. So a burst of vantages that had come together is
+later. Chance does not explain so many losses, but those who were here before them stay, and an
+order that takes a network takes these as well. So a burst of vantages that had come together is
 only suspected (`habit`) where most of those who were here an hour before them live on, three votes
 at least: at a start of this collector all come together. Who comes back from an outage and is cut
 again falls in the same incident, which is confirmed already.
@@ -34,9 +34,11 @@ def is_surge_over(cells: Sequence[AffectedCell], vantages: Sequence[VantagePrese
     inside = select_inside(cells, vantages)
     silent = [v for v in inside if v.is_silent]
     came = {id(v): v.seen_us for v in silent if _is_visit(v)}
+    if not came:
+        return False
     first_us = _find_densest(came.values(), _COMING_US)
     hits = [0 <= came.get(id(v), 0) - first_us <= _COMING_US for v in silent]
-    if not came or count_hits(silent, hits).share < THRESHOLDS.confirm_share:
+    if count_hits(silent, hits).share < THRESHOLDS.confirm_share:
         return False
     earlier = sum_silent([v for v in inside if v.seen_us < first_us - LONG_US])
     return earlier.votes >= THRESHOLDS.witnesses and earlier.share <= _EARLIER_SHARE
@@ -49,7 +51,7 @@ def _is_visit(vantage: VantagePresence) -> bool:
 
 
 def _find_densest(times_us: Iterable[int], span_us: int) -> int:
-    """Return the time that begins the span with most of the times; 0 of none."""
+    """Return the time that begins the span with most of the times, of which there is one."""
     ordered = sorted(times_us)
     counts = [bisect_right(ordered, at_us + span_us) - i for i, at_us in enumerate(ordered)]
-    return ordered[counts.index(max(counts))] if ordered else 0
+    return ordered[counts.index(max(counts))]

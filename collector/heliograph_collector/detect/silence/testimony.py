@@ -100,7 +100,14 @@ class Testimony:
 
     @property
     def is_offline(self) -> bool:
-        return self.was_offline or (self.report is not None and self.report.online is False)
+        return self.offline_told_us > 0
+
+    @property
+    def offline_told_us(self) -> int:
+        """Return when it told of a dead network in this outage; 0 if it did not."""
+        if self.report is not None and self.report.online is False:
+            return self.report.at_us
+        return self.vantage.offline_told_us if self.was_offline else 0
 
     @property
     def was_offline(self) -> bool:

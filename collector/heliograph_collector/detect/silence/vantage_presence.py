@@ -284,7 +284,8 @@ class VantagePresence:
         """
         self.report = report
         if report.alive and report.online is False:
-            self.offline_us, self.offline_told_us = self.lost_us, report.at_us
+            self.offline_us = self.lost_us
+            self.offline_told_us = report.at_us
         if not report.alive and report.until_us - self.heard_us > BRIEF_US:
             self._note_shutdown()
         elif self.has_measured:

@@ -5,6 +5,8 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
+from heliograph_collector.detect.silence import testimony
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import (
     OfflineReport,
@@ -13,6 +15,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import Signals, at, confirmed, live, people, world
 
 HOUR = 3_600.0
@@ -72,3 +75,21 @@ def test_machines_that_begin_as_the_power_is_back_name_a_power_failure(seed: int
         signals += go_and_return(vantage, MORNING + rng.uniform(0, HOUR), rng, is_rebooted=True)
     found = confirmed(detect_silence(signals, at(MORNING + 4 * HOUR)).incidents)
     assert {incident.kind for incident in found} == {IncidentKind.POWER}
+
+
+@pytest.mark.parametrize("online", [None, True])
+def test_dead_network_stays_told_until_a_link_works(online: bool | None) -> None:
+    """In a later silence of the same outage it is off, or the cut has become a block."""
+    vantage = VantagePresence(HOMES[0], PresenceStatus.LIVE)
+    vantage.mark_silent(at(CUT), at(CUT + 40))
+    vantage.note_report(
+        OfflineReport(at(OVER), HOMES[0].nym, at(CUT), at(OVER), alive=True, online=False)
+    )
+    vantage.mark_silent(at(OVER + HOUR), at(OVER + HOUR + 40))
+    told = at(MORNING), HOMES[0].nym, at(OVER + HOUR), at(MORNING)
+    later = OfflineReport(*told, alive=online is not None, online=online)
+    vantage.note_report(later)
+    words = testimony.Testimony(vantage, later, at(MORNING), THRESHOLDS, told_since_us=at(CUT))
+    assert words.is_offline == (online is None)
+    assert words.offline_told_us == (at(OVER) if online is None else 0)
+    assert not words.is_powerless
