@@ -15,9 +15,10 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.evasion import doubts_fall
-from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
+from heliograph_collector.detect.silence.failed_elsewhere import view_elsewhere
 from heliograph_collector.detect.silence.late_networks import fell_in_fault
 from heliograph_collector.detect.silence.merging import is_one_line
+from heliograph_collector.detect.silence.shared_networks import NetworkView
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import HoldReason
@@ -78,7 +79,8 @@ def _find_network_doubt(
     part: AffectedCell, fallen: Sequence[VantagePresence], sample: Sample
 ) -> tuple[str, ...]:
     """Return why a network that is dark may have failed by itself; () if it may not."""
-    if have_failed_elsewhere((part,), fallen, sample.presence, sample.now_us):
+    view = view_elsewhere((part,), fallen, sample.presence, sample.now_us)
+    if view is NetworkView.HELD:
         return (HoldReason.ELSEWHERE,)
     return (HoldReason.ONE_LINE,) if is_one_line((part,), fallen, sample.limits) else ()
 

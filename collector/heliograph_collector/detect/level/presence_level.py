@@ -93,6 +93,7 @@ from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_ou
 from heliograph_collector.detect.silence.merging import list_extensible
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.small_networks import find_small_networks, has_pending
 from heliograph_collector.incidents.incident import Bracket, HoldReason, incident_id
 from heliograph_collector.model.scope import Scope
 
@@ -106,6 +107,7 @@ class PresenceLevels:
 
     cells: dict[Scope, CellLevel] = field(default_factory=dict)
     past: list[LevelFall] = field(default_factory=list)  # that are over
+    pending: set[str] = field(default_factory=set)  # countries of networks that fell just now
 
     def list_falls(self) -> Iterator[LevelFall]:
         yield from self.past
@@ -172,7 +174,10 @@ class PresenceLevels:
                 test = _build_test(cell, usual.scale(kept), scope, count, sample)
                 fall = self._judge(cell, test, sample)
                 confirmed += [fall] if fall is not None else []
-        return promote_falls(confirmed, outages, presence, now_us)
+        small = [] if have_fallen else find_small_networks(presence, country, outages, now_us)
+        is_pending = has_pending(presence, country, now_us)
+        self.pending = self.pending - {country} | ({country} if is_pending else set())
+        return [*promote_falls(confirmed, outages, presence, now_us), *small]
 
     def may_be_habit(
         self,
@@ -204,7 +209,7 @@ class PresenceLevels:
         So has a dark cell of which nothing is usual yet. One that is low falls by lasting, and
         where most of a country sleep they may not be back in the morning.
         """
-        return any(
+        return country in self.pending or any(
             cell.fall is not None
             or cell.dark_samples > 0
             or cell.is_low

@@ -18,11 +18,12 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
-from heliograph_collector.detect.silence.failed_elsewhere import have_failed_elsewhere
+from heliograph_collector.detect.silence.failed_elsewhere import view_elsewhere
 from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import are_due_most
+from heliograph_collector.detect.silence.shared_networks import NetworkView
 from heliograph_collector.detect.silence.surges import is_surge_over
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
@@ -109,9 +110,11 @@ def confirm_or_hold(
     if outage.is_routine:
         outage.held = (HoldReason.HABIT,)
         return
-    if have_failed_elsewhere(cells, vantages, presence, now_us):
+    view = view_elsewhere(cells, vantages, presence, now_us)
+    if view is NetworkView.HELD:
         outage.held = (HoldReason.ELSEWHERE,)
         return
+    outage.is_joint |= view is NetworkView.DEAD
     began_us = min((v.lost_us for v in select_silent(cells, vantages)), default=now_us)
     earlier = list_earlier_phones(presence, outage.country, began_us, now_us)
     is_power = confounders.is_power_failure(cells, [*vantages, *earlier], limits)

@@ -6,7 +6,7 @@ from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.shared_editions import has_edition_failed
-from heliograph_collector.detect.silence.shared_networks import has_network_failed
+from heliograph_collector.detect.silence.shared_networks import NetworkView, view_network
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.voting import is_established
@@ -14,13 +14,13 @@ from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 
 
-def have_failed_elsewhere(
+def view_elsewhere(
     cells: Sequence[AffectedCell],
     vantages: Sequence[VantagePresence],
     presence: PresenceTracker,
     now_us: int,
-) -> bool:
-    """Return whether the silent have failed by something that other countries share.
+) -> NetworkView:
+    """Return what other countries show of what the silent of one share.
 
     Args:
         cells: The cells of one country that fell silent.
@@ -29,16 +29,17 @@ def have_failed_elsewhere(
         now_us: The time of the evaluation.
     """
     silent = select_silent(cells, vantages)
-    return bool(silent) and (
-        has_network_failed(cells, silent, presence, now_us)
-        or has_edition_failed(silent, presence, now_us)
-    )
+    if not silent:
+        return NetworkView.OWN
+    if has_edition_failed(silent, presence, now_us):
+        return NetworkView.HELD
+    return view_network(cells, silent, presence, now_us)
 
 
 def confirm_lone_outages(
     outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> None:
-    """Confirm outages that failed elsewhere too, but now last only here."""
+    """Confirm outages that failed elsewhere too, if they now last here alone, or are no fault."""
     limits = presence.limits
     for outage in outages:
         if outage.held != (HoldReason.ELSEWHERE,):
@@ -50,6 +51,9 @@ def confirm_lone_outages(
             and is_established(v.witness, now_us, limits)
             and outage.holds(v.place)
         ]
-        is_dark = sum_silent(inside).share >= limits.confirm_share
-        if is_dark and not have_failed_elsewhere(outage.parts, inside, presence, now_us):
+        if sum_silent(inside).share < limits.confirm_share:
+            continue
+        view = view_elsewhere(outage.parts, inside, presence, now_us)
+        if view is not NetworkView.HELD:
+            outage.is_joint |= view is NetworkView.DEAD
             outage.confirm(now_us)

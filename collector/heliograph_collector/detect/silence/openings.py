@@ -66,6 +66,15 @@ def list_dark_cells(
     return localize(votes, limits.confirm_share, min_votes, limits)
 
 
+def relax_limits(cells: Sequence[AffectedCell], limits: Thresholds) -> Thresholds:
+    """Return limits by which cells of two votes can be dark.
+
+    So few explain nothing by themselves: their network's votes in other countries named them.
+    """
+    is_small = all(cell.votes < limits.burst for cell in cells)
+    return replace(limits, explain=0.0) if is_small else limits
+
+
 def raise_shares(
     cells: tuple[AffectedCell, ...], votes: VotesByPlace, started: Bracket, now_us: int
 ) -> tuple[AffectedCell, ...]:

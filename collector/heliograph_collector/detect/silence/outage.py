@@ -171,6 +171,7 @@ class OutageEpisode:
         is_other = kind is not self.kind
         is_doubted = HoldReason.POWER in self.held or (is_other and HoldReason.UNSEEN in self.held)
         is_doubted |= self.is_doubted or self.is_routine
+        is_doubted |= kind is IncidentKind.SILENCE and HoldReason.ELSEWHERE in self.held
         self.is_doubted = False
         if is_other:
             first = KindChange(self.kind, self.confirmed_us or self.suspected_us)
@@ -239,7 +240,8 @@ class OutageEpisode:
         silent_votes = count_dark(voters, carriers, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
-        dark_cells = openings.list_dark_cells(silent_votes, min_votes, self.limits, self.turns)
+        limits = openings.relax_limits(self.parts, self.limits)
+        dark_cells = openings.list_dark_cells(silent_votes, min_votes, limits, self.turns)
         if not dark_cells:
             has_votes = sum_votes(count_live(voters, is_lower_bound=False)).hits >= self.needed
             return has_votes and self._is_clearing(vantages, now_us, presence)

@@ -20,7 +20,8 @@ from heliograph_collector.detect.silence.switched_off import measure_fallen_line
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
 
-_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends
+_STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends …
+_STANDING_CUT = _STANDING - {HoldReason.ELSEWHERE}  # … but dead anchors: no fault of ours was it
 _TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 
 
@@ -69,7 +70,8 @@ def reconsider(
     if outage.carrier and kind is IncidentKind.SILENCE:
         return  # others live there by other carriers: anchors of ours failed as well
     _doubt_cut(outage, silenced, now_us)
-    is_settled = kind is outage.kind and not _STANDING.isdisjoint(outage.held)
+    standing = _STANDING_CUT if kind is IncidentKind.SILENCE else _STANDING
+    is_settled = kind is outage.kind and not standing.isdisjoint(outage.held)
     is_settled |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
     if kind is None or is_settled or outage.evidence.silent < outage.limits.votes:
         return

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from itertools import chain
 
 from heliograph_collector.detect.silence.cohorts import MOST_SHARE, Comparison, falls_alone
+from heliograph_collector.detect.silence.dead_networks import APART_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.shared_networks import APART_US, fell_then
+from heliograph_collector.detect.silence.shared_networks import fell_then
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
