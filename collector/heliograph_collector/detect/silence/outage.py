@@ -27,6 +27,7 @@ from heliograph_collector.detect.silence import openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.lapsed_reports import may_lapse
+from heliograph_collector.detect.silence.mended_ways import find_mended_way
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import NO_EVIDENCE, SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -237,6 +238,8 @@ class OutageEpisode:
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         carriers = self.blocked_carriers if self.is_block else ()
+        mended = find_mended_way(voters, carriers, self.from_us, self.limits)
+        voters = mended.drop_untried(voters, carriers, self.from_us, now_us)
         silent_votes = count_dark(voters, carriers, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
@@ -249,7 +252,9 @@ class OutageEpisode:
         self._last = dark_cells
         self.parts = openings.raise_shares(self.parts, silent_votes, self.started, now_us)
         where = vantages, now_us, presence, other_outages
-        may_be_open = not self.is_block and self._detect_opening(*where)
+        may_be_open = mended.may_stay(now_us) or (
+            not self.is_block and self._detect_opening(*where)
+        )
         return may_be_open or (self.is_doubted and may_lapse(self.replays, presence, now_us))
 
     def add_replay(self, replay: OfflineReport) -> None:
