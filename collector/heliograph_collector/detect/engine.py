@@ -22,6 +22,7 @@ from heliograph_collector.detect.silence.detector import (
     SilenceDetector,
     SilenceDetectorState,
 )
+from heliograph_collector.detect.silence.isolated_returns import is_isolated
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow, RowKind
@@ -82,6 +83,7 @@ class EngineState:
     gaps: dict[str, Gap]
     returns: list[tuple[int, str]]
     post_only: dict[str, int]
+    anchors_us: int
     words: dict[str, EnvelopeReadings]  # `SignalReader.early`
     silence: SilenceDetectorState
     blocking: BlockingDetectorState
@@ -211,15 +213,17 @@ class DetectorEngine:
 
         A vantage that is back from a cut may bring, as its first result, that nothing answered just
         now. Where people leave one by one (`level`) they return with the same. Where all live
-        vantages were live before, the vote is true: an entrance in the country carries sessions,
-        and nothing abroad answers.
+        vantages were live before, or most that are back have found since that nothing abroad
+        answers, the vote is true: an entrance in the country carries sessions.
         """
         location = vote.witness.place
         begun_us = [since for scope, since in self._list_silences() if scope.includes(location)]
         if not begun_us:
             return False
         live = [v for v in self.silence.list_inside(Scope(*location)) if v.is_live]
-        return not live or any(vantage.changed_us >= min(begun_us) for vantage in live)
+        back = [v for v in live if v.changed_us >= min(begun_us)]
+        isolated = [v for v in back if is_isolated(v, self._now_us)]
+        return not live or len(isolated) < THRESHOLDS.confirm_share * len(back)
 
     def _list_silences(self) -> list[tuple[Scope, int]]:
         """List the cells that are silent, or were until lately, and since when."""
@@ -320,6 +324,7 @@ class DetectorEngine:
             gaps=self.reader.gaps,
             returns=list(self.reader.returns),
             post_only=self.reader.post_only,
+            anchors_us=self.reader.anchors_us,
             words=self.reader.early,
             silence=self.silence.state(),
             blocking=self.blocking.state(),
@@ -340,6 +345,7 @@ class DetectorEngine:
         )
         engine.reader.returns.extend(state.returns)
         engine.reader.post_only.update(state.post_only)
+        engine.reader.anchors_us = state.anchors_us
         engine.reader.early.update(state.words)
         return engine
 

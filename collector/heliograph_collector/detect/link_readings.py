@@ -1,6 +1,6 @@
 """Read the state of an agent's link at the times of its measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
@@ -19,6 +19,9 @@ _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, 
 # `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
 _REPORT_US = 60 * SECOND_US
 MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
+# These carriers prove nothing about the link of the agent that measured.
+_RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
+FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
 
 
@@ -28,6 +31,7 @@ class LinkReading(NamedTuple):
     at_us: int
     is_online: bool | None
     is_of_loss: bool = False  # made because a session broke
+    anchors: int = 0  # anchors abroad that it tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Gap:
     is_told: bool = False  # that it was alive, after its return
     online: bool | None = None  # whether foreign anchors answered when it first tried them …
     measured_us: int = 0  # … at this time
+    is_isolated: bool = False  # since its return no host abroad answers
 
 
 def read_link_vote(verdict: Verdict) -> VoteValue:
@@ -76,7 +81,15 @@ def read_links(row: JournalRow) -> Iterator[LinkReading]:
         if m.HasField("digest"):
             yield from _read_digest(m.digest, at_us)
         else:
-            yield LinkReading(at_us, _read_link(m), m.trigger == Trigger.SESSION_LOST)
+            is_of_loss = m.trigger == Trigger.SESSION_LOST
+            anchors = len({o.endpoint for o in m.observations if o.endpoint.startswith(_FOREIGN)})
+            yield LinkReading(at_us, _read_link(m), is_of_loss, anchors)
+
+
+def is_here(carrier: str, readings: Iterable[LinkReading], at_us: int) -> bool:
+    """Return whether an agent without a session sent a fresh measurement itself."""
+    is_posting = carrier not in _RELAYED_CARRIERS | {"session"}
+    return is_posting and max((r.at_us for r in readings), default=0) >= at_us - FRESH_US
 
 
 def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Iterator[OfflineReport]:

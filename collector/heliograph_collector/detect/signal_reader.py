@@ -18,14 +18,17 @@ from heliograph.plan import ANCHORS
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect.link_readings import (
+    FRESH_US,
     MARGIN_US,
     EnvelopeReadings,
     Gap,
     LinkReading,
+    is_here,
     read_link_vote,
     read_links,
     report_gap,
 )
+from heliograph_collector.detect.returned_links import find_answer_us, read_link_tests
 from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
@@ -62,15 +65,10 @@ SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
 
 _PURPOSE = b"detect"
 _DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # 2.5 heartbeats, if a loss has no last heartbeat
-# These carriers prove nothing about the link of the agent that measured.
-_RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 # An agent that only posts has no heartbeat, but a batch every half minute; assumed.
 _POST_US = 300 * SECOND_US
-_FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
 _MAX_MARGIN_US = 60 * SECOND_US  # of a hello with a longer silence; polls come every 25 s
-_MAX_READINGS = (
-    16  # kept of each agent's early ones, those of anchors first; a round of them is one
-)
+_MAX_READINGS = 16  # kept of each agent's early ones, those of anchors (one a round) first
 _BESIDE_SESSIONS = frozenset({"bundle", "session"})  # an agent with a session may use these
 
 
@@ -84,6 +82,7 @@ class SignalReader:
     post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
     # by agents whose session may have ended unnoticed; the newest of each, the oldest first
     early: dict[str, EnvelopeReadings] = field(default_factory=dict)
+    anchors_us: int = 0  # when hosts abroad last answered a control
 
     def read_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
         """Yield the signals of a row, after those that became due before it.
@@ -104,6 +103,8 @@ class SignalReader:
         elif row.role is AgentRole.VOLUNTEER:
             yield from self._read_vantage(pseudonym, row)
         elif row.role is AgentRole.CONTROL:
+            if row.kind is RowKind.ENVELOPE:
+                self.anchors_us = max(self.anchors_us, find_answer_us(row))
             yield from _read_control(pseudonym, row)
         elif row.kind is not RowKind.ENVELOPE:
             # It may have counted before: what does not count is neither present nor silent.
@@ -158,7 +159,7 @@ class SignalReader:
             self._mark_returned(pseudonym, gap, row.received_us)
             boot = hello.boot
             gap.rebooted = bool(gap.boot and boot) and gap.boot != boot
-        elif gap is not None and row.received_us - gap.back_us > UPLOAD_WAIT_US:
+        elif gap is not None and _is_told(gap, row.received_us):
             del self.gaps[pseudonym]  # it was back by post, and has a session now
         is_same_boot = gap is not None and bool(gap.boot) and gap.boot == hello.boot
         witness = _vantage_ref(pseudonym, row)
@@ -191,16 +192,20 @@ class SignalReader:
         at_us = row.received_us
         readings = list(read_links(row))
         is_away = gap is not None and gap.back_us == 0
-        if (is_away or is_post_only) and _is_here(row.carrier, readings, at_us):
+        if (is_away or is_post_only) and is_here(row.carrier, readings, at_us):
             yield from self._note_post(pseudonym, row.carrier, at_us)
         if gap is not None:
-            yield from report_gap(pseudonym, gap, EnvelopeReadings(at_us, row.carrier, readings))
+            envelope = EnvelopeReadings(at_us, row.carrier, readings)
+            yield from report_gap(pseudonym, gap, envelope)
+            yield from read_link_tests(pseudonym, gap, envelope, self.anchors_us)
+            if gap.back_us and not is_post_only and _is_told(gap, at_us):
+                del self.gaps[pseudonym]  # it was isolated until now
 
     def _keep_early(self, pseudonym: str, row: JournalRow) -> None:
         """Store an envelope sent without a session, as a loss may not be noticed yet."""
         if row.carrier in _BESIDE_SESSIONS:
             return
-        since_us = row.received_us - _FRESH_US
+        since_us = row.received_us - FRESH_US
         earlier = self.early.pop(pseudonym, None)  # keeps the order
         every = (*(earlier.readings if earlier else ()), *read_links(row))
         fresh = sorted((r for r in every if r.at_us >= since_us), key=_tells_nothing)
@@ -220,7 +225,7 @@ class SignalReader:
         if early.at_us <= gap.since_us:
             return
         yield from report_gap(pseudonym, gap, replace(early, at_us=now_us), margin_us=0)
-        if _is_here(early.carrier, early.readings, now_us):
+        if is_here(early.carrier, early.readings, now_us):
             yield from self._note_post(pseudonym, early.carrier, now_us)
 
     def _note_post(self, pseudonym: str, carrier: str, at_us: int) -> Iterator[VantageArrival]:
@@ -233,7 +238,7 @@ class SignalReader:
             yield VantageArrival(at_us, replace(gap.witness, carrier=carrier))
 
     def _expire_early(self, now_us: int) -> None:
-        while self.early and now_us - next(iter(self.early.values())).at_us >= _FRESH_US:
+        while self.early and now_us - next(iter(self.early.values())).at_us >= FRESH_US:
             del self.early[next(iter(self.early))]
 
     def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
@@ -252,12 +257,17 @@ class SignalReader:
             back_us, pseudonym = self.returns.popleft()
             gap = self.gaps.get(pseudonym)
             if gap is not None and gap.back_us == back_us:
-                if pseudonym not in self.post_only:
+                if pseudonym not in self.post_only and not gap.is_isolated:
                     del self.gaps[pseudonym]
                 if gap.rebooted and not gap.is_told:
                     yield OfflineReport(
                         back_us + UPLOAD_WAIT_US, pseudonym, gap.since_us, back_us, alive=False
                     )
+
+
+def _is_told(gap: Gap, now_us: int) -> bool:
+    """Return whether nothing more is expected of a silence that is over."""
+    return now_us - gap.back_us > UPLOAD_WAIT_US and not gap.is_isolated
 
 
 def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
@@ -313,12 +323,6 @@ def _parse_hello(row: JournalRow) -> Hello:
     with suppress(DecodeError):
         return Hello.FromString(row.body)
     return Hello()
-
-
-def _is_here(carrier: str, readings: Iterable[LinkReading], at_us: int) -> bool:
-    """Return whether an agent without a session sent a fresh measurement itself."""
-    is_posting = carrier not in _RELAYED_CARRIERS | {"session"}
-    return is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US
 
 
 def read_votes(

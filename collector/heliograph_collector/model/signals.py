@@ -118,6 +118,16 @@ class OfflineReport:
     measured_us: int = 0  # when anchors answered, or did not; 0 is `since_us`
 
 
+@dataclass(frozen=True, slots=True)
+class LinkTest:
+    """A test of hosts abroad by a vantage that is back, received while its session lives."""
+
+    at_us: int
+    nym: str
+    measured_us: int
+    online: bool  # whether one of them answered
+
+
 LIGHT_SOURCE = " light"  # follows the experiment in the source of a light check's vote
 
 
@@ -160,7 +170,7 @@ class ServiceVote:
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss
-VantageSignal = PresenceSignal | Fault | OfflineReport  # of the presence of vantages
+VantageSignal = PresenceSignal | Fault | OfflineReport | LinkTest  # of the presence of vantages
 
 
 def sort_signals(signals: Iterable[VantageSignal]) -> list[VantageSignal]:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 
+from heliograph.plan import ANCHORS
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
+    LinkTest,
     OfflineReport,
     ServiceVote,
     VantageArrival,
@@ -47,10 +49,11 @@ class _Silence:
 
 def report_tested_links(
     signals: Sequence[VantageSignal], votes: Iterable[tuple[int, ServiceVote]]
-) -> Iterator[OfflineReport]:
+) -> Iterator[OfflineReport | LinkTest]:
     """Yield a report for each silence in which most tests of a service answered.
 
-    A silence of which a line says whether the link worked gets none.
+    A silence of which a line says whether the link worked gets none. Votes on hosts abroad are
+    tests of the link of one that is back.
 
     Args:
         votes: Tests, with the time at which they came.
@@ -59,6 +62,8 @@ def report_tested_links(
     _mark_reported(silences, signals)
     for came_us, vote in sorted(votes, key=itemgetter(0)):
         nym = vote.witness.nym
+        if vote.source == ANCHORS and vote.standing in (VoteValue.ISOLATED, VoteValue.GOOD):
+            yield LinkTest(came_us, nym, vote.at_us, vote.standing is VoteValue.GOOD)
         silence = _find_silence(silences.get(nym, ()), vote.at_us)
         if silence is None or not silence.is_prompt(vote.at_us):
             continue

@@ -9,9 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.replay import replay_signals
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
-from support.foreign_world import AT, HOUR, Land, Person, clock, create_land, play, seconds_after
+from heliograph_collector.sources.signal_file import read_signals
+from heliograph_collector.sources.tested_links import report_tested_links
+from support.foreign_world import (
+    AT,
+    HOUR,
+    Down,
+    Land,
+    Person,
+    clock,
+    create_land,
+    play,
+    seconds_after,
+)
 from support.reported_events import COUNTRY, people_of
 
 LASTS = 2 * HOUR
@@ -132,6 +146,82 @@ def test_country_of_which_a_quarter_comes_by_an_entrance_at_home_is_told_as_isol
     assert [part.scope for part in told[IncidentKind.ISOLATION].parts] == [COUNTRY]
     assert 0 < seconds_after(AT, told[IncidentKind.ISOLATION].confirmed_us) <= 600
     assert IncidentKind.COLLECTOR_BLOCKED not in told
+
+
+def leave_listed_hosts(land: Land, share: float = 0.6, lasts: float = 5 * HOUR) -> None:
+    """Cut all hosts but listed ones: a share is back within two minutes, by an entrance at home."""
+    for person in land.select():
+        since = AT + land.rng.uniform(0, 20)
+        if land.rng.random() < share:
+            back = AT + land.rng.uniform(60, 110)
+            person.downs.append(Down(since, back, told=False, entrance="home"))
+        else:
+            person.downs.append(Down(since, AT + lasts + land.rng.uniform(0, 60), told=False))
+
+
+def play_links(land: Land, tmp_path: Path, until: float = 0) -> dict[IncidentKind, Incident]:
+    """Play a land with tests of hosts abroad; return the confirmed incident of each kind."""
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    links = report_tested_links(content.signals, content.votes)
+    end_us = int(clock(until) * SECOND_US) if until else 1 << 62
+    signals = [s for s in (*content.signals, *links) if s.at_us <= end_us]
+    votes = [timed for timed in content.votes if timed[0] <= end_us]
+    incidents = replay_signals(signals, votes, end_us=end_us if until else 0).incidents
+    confirmed = [i for i in incidents if i.confirmed_us is not None and i.scope.country == "KZ"]
+    assert len({i.kind for i in confirmed}) == len(confirmed), "one of each kind"
+    return {i.kind: i for i in confirmed}
+
+
+@pytest.mark.parametrize("seed", range(10, 12))
+def test_cut_that_leaves_listed_hosts_is_not_over_until_hosts_abroad_answer(
+    seed: int, tmp_path: Path
+) -> None:
+    land = create_land(seed, hours=8)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    leave_listed_hosts(land)
+    use_anchors(land, lambda p, at: p.country == "KZ" and AT <= at < AT + 5 * HOUR)
+
+    told = play_links(land, tmp_path)
+
+    cut, isolation = told[IncidentKind.SILENCE], told[IncidentKind.ISOLATION]
+    assert seconds_after(AT, isolation.confirmed_us) <= 900
+    assert all(seconds_after(AT + 5 * HOUR, turn.seen_us) > 0 for turn in cut.turns), "no opening"
+    assert 0 < seconds_after(AT + 5 * HOUR, cut.closed_us) <= 600
+    assert IncidentKind.COLLECTOR_BLOCKED not in told
+
+
+@pytest.mark.parametrize("minutes", [4, 8, 20, 60, 200])
+def test_cut_that_leaves_listed_hosts_stays_open(minutes: float, tmp_path: Path) -> None:
+    land = create_land(12, hours=8)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    leave_listed_hosts(land)
+    use_anchors(land, lambda p, at: p.country == "KZ" and AT <= at < AT + 5 * HOUR)
+
+    told = play_links(land, tmp_path, AT + minutes * 60)
+
+    assert told[IncidentKind.SILENCE].state is IncidentState.CONFIRMED
+
+
+@pytest.mark.parametrize("is_tested", [True, False])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_cut_whose_people_come_back_another_way_is_over_in_minutes(
+    share: float, is_tested: bool, tmp_path: Path
+) -> None:
+    """Hosts abroad answer after it, though the first words are of the cut itself."""
+    land = create_land(13)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    for person in people_of(land):
+        back = AT + HOUR + land.rng.uniform(0, 60)
+        person.downs.append(Down(AT, back, told=False, entrance="other"))
+        if land.rng.random() < share:
+            vote(land, person, back + 11, is_bad=True)
+    if is_tested:
+        use_anchors(land, lambda _person, _at: False)
+
+    told = play_links(land, tmp_path)
+
+    assert [*told] == [IncidentKind.SILENCE]
+    assert 0 < seconds_after(AT + HOUR, told[IncidentKind.SILENCE].closed_us) <= 600
 
 
 def test_isolation_that_ends_in_a_cut_is_told_as_both(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
     Goodbye,
+    LinkTest,
     OfflineReport,
     VantageArrival,
     VantageLoss,
@@ -105,6 +106,8 @@ class SilenceDetector:
             self._presence.on_goodbye(signal)
         elif isinstance(signal, Fault):
             self._on_fault(signal)
+        elif isinstance(signal, LinkTest):
+            self._on_change(self._presence.note_link_test(signal), signal.at_us)
         else:
             self._on_replay(signal)
 
@@ -243,9 +246,8 @@ class SilenceDetector:
         country = vantage.place.country
         self._recent_silences[country].append(vantage)
         if len(self._recent_silences[country]) >= self._limits.burst:
-            self._timers.schedule(
-                self._presence.next_look_us(country, vantage.lost_us), "look", country
-            )
+            look_us = self._presence.next_look_us(country, vantage.lost_us)
+            self._timers.schedule(look_us, "look", country)
         self._on_change(vantage, vantage.lost_us)
 
     def _on_change(self, vantage: VantagePresence | None, at_us: int) -> None:
@@ -267,9 +269,8 @@ class SilenceDetector:
         self.coverage_gaps = put_gap(self.coverage_gaps, fault, until_us)
         if fault.why is FaultReason.HOST:
             return  # missing vantages elsewhere are found without delay
-        self._fault_periods = select_pending(
-            self._fault_periods, self._timers.list_targets(), fault.at_us
-        )
+        targets = self._timers.list_targets()
+        self._fault_periods = select_pending(self._fault_periods, targets, fault.at_us)
         period = next((p for p in self._fault_periods if p.is_continued_by(fault)), None)
         if period is None:
             period = FaultPeriod(fault, until_us, self._presence.suspend(fault))
@@ -332,9 +333,8 @@ class SilenceDetector:
         del self._candidates[country]
         if outcome is CandidateOutcome.SETTLED:
             self._keep_outside(country, now_us)
-            self._timers.schedule(
-                fall.next_sample_us(now_us), "level", country
-            )  # no habit holds a cut
+            sample_us = fall.next_sample_us(now_us)  # no habit holds a cut
+            self._timers.schedule(sample_us, "level", country)
         elif burst_test.is_too_new(self._recent_silences[country], now_us):
             self._timers.schedule(self._presence.next_look_us(country, now_us), "look", country)
         self._timers.schedule(now_us + _FOLLOW_US, "follow", country)

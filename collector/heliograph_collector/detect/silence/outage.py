@@ -26,6 +26,7 @@ from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.silence import openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
+from heliograph_collector.detect.silence.isolated_returns import has_untested, list_isolated
 from heliograph_collector.detect.silence.lapsed_reports import may_lapse
 from heliograph_collector.detect.silence.mended_ways import find_mended_way
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -251,11 +252,16 @@ class OutageEpisode:
         self._clear_us = None
         self._last = dark_cells
         self.parts = openings.raise_shares(self.parts, silent_votes, self.started, now_us)
-        where = vantages, now_us, presence, other_outages
-        may_be_open = mended.may_stay(now_us) or (
-            not self.is_block and self._detect_opening(*where)
-        )
-        return may_be_open or (self.is_doubted and may_lapse(self.replays, presence, now_us))
+        if self.is_block:
+            return mended.may_stay(now_us) or self._may_lapse(presence, now_us)
+        isolated = list_isolated(vantages, self.from_us, now_us)
+        free = [v for v in vantages if v.witness.nym not in isolated]
+        may_be_open = self._detect_opening(free, now_us, presence, other_outages)
+        may_be_open |= has_untested(vantages, self.from_us, now_us)
+        return may_be_open or self._may_lapse(presence, now_us)
+
+    def _may_lapse(self, presence: PresenceTracker, now_us: int) -> bool:
+        return self.is_doubted and may_lapse(self.replays, presence, now_us)
 
     def add_replay(self, replay: OfflineReport) -> None:
         """Add the report of one of its vantages, which may decide what it was."""

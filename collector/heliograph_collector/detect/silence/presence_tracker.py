@@ -37,6 +37,7 @@ from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import (
     Fault,
     Goodbye,
+    LinkTest,
     OfflineReport,
     VantageArrival,
     VantageLocation,
@@ -133,6 +134,11 @@ class PresenceTracker:
             return None
         vantage.note_report(report)
         return vantage
+
+    def note_link_test(self, test: LinkTest) -> VantagePresence | None:
+        """Keep a test of hosts abroad; return its vantage if it is the first or says another."""
+        vantage = self.vantages.get(test.nym)
+        return vantage if vantage is not None and vantage.note_link_test(test) else None
 
     def on_arrival(self, signal: VantageArrival) -> VantagePresence | None:
         """Record an arrival; another location starts a new presence.

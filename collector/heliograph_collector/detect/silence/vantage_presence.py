@@ -8,6 +8,7 @@ from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.model.signals import (
     Fault,
+    LinkTest,
     OfflineReport,
     VantageArrival,
     VantageLocation,
@@ -15,6 +16,7 @@ from heliograph_collector.model.signals import (
     is_other_way,
 )
 
+_STALE_US = 15 * SECOND_US  # a heartbeat: a test this near a return may be of the silence
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
 _EARLY_US = 120 * SECOND_US  # from mains to battery before an outage's first silence; assumed
 BOOT_US = 300 * SECOND_US  # from the return of power until a machine and its way work; assumed
@@ -63,6 +65,8 @@ class VantagePresence:
     home: str = ""  # the carrier that it had before it took another, until it is back by it …
     left_home_us: int = 0  # … when it was lost by it, or left it …
     home_us: int = 0  # … and when it was back by it
+    link_us: int = 0  # when it last tested hosts abroad since its return …
+    is_link_dead: bool = False  # … and whether none answered
     report: OfflineReport | None = None  # the latest, which may come before its loss is noticed
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
@@ -294,6 +298,18 @@ class VantagePresence:
             self.powerless_us = 0
         if not (report.alive or self.rebooted or self.ran_on):  # no other sign of its machine
             self.powerless_us = self.lost_us
+
+    def note_link_test(self, test: LinkTest) -> bool:
+        """Keep a test of hosts abroad; return whether it is its first, or says another thing.
+
+        What was measured before its session lived says nothing of the time since.
+        """
+        if not self.is_live or test.measured_us < max(self.changed_us + _STALE_US, self.link_us):
+            return False
+        is_news = self.link_us < self.changed_us or self.is_link_dead is test.online
+        self.link_us = test.measured_us
+        self.is_link_dead = not test.online
+        return is_news
 
     def _note_break(self, length_us: int) -> None:
         """Keep a brief silence, which may return at the same time of the next days."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from heliograph_collector.detect.silence.isolated_returns import list_isolated
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -86,13 +87,20 @@ def count_live(
 
 
 def count_dark(
-    vantages: Iterable[VantagePresence], carriers: Collection[str], since_us: int, now_us: int
+    vantages: Sequence[VantagePresence], carriers: Collection[str], since_us: int, now_us: int
 ) -> VotesByPlace:
     """Count the votes; a hit is silent, or here but kept from one of the carriers.
 
+    Without carriers, one that is here but isolated is a hit too: the cut is not over for it.
+
     Over midnight lines get new names, the silent ones not: a lower bound would end an outage.
     """
+    isolated = set() if carriers else list_isolated(vantages, since_us, now_us)
     hits = (
-        (s.witness, s.is_silent or s.is_kept_from(carriers, since_us, now_us)) for s in vantages
+        (
+            s.witness,
+            s.is_silent or s.witness.nym in isolated or s.is_kept_from(carriers, since_us, now_us),
+        )
+        for s in vantages
     )
     return count_votes(hits, THRESHOLDS.nat_votes, is_lower_bound=False)
