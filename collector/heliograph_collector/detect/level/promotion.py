@@ -76,6 +76,7 @@ class ConfirmedFall:
             parts=(self.part,),
             started=self.fall.started,
             from_us=self.fall.started.earliest_us,
+            counted_us=min((v.lost_us for v in self.fallen if v.is_silent), default=0),
             suspected_us=self.fall.suspected_us,
             certainty=certainty,
             limits=limits,

@@ -63,10 +63,11 @@ class OutageEpisode:
     country: str
     parts: tuple[AffectedCell, ...]
     started: Bracket
-    from_us: int  # silences since then belong to it
+    from_us: int  # silences since then belong to it …
     suspected_us: int
     certainty: float  # that these vantages fell silent together
     limits: Thresholds
+    counted_us: int = 0  # … and those since then count until its end, if they confirmed it
     kind: IncidentKind = IncidentKind.SILENCE
     kinds: list[KindChange] = field(default_factory=list)
     ways: int = 1  # carriers that fell silent
@@ -276,11 +277,12 @@ class OutageEpisode:
 
     def list_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
+        since_us = min(self.counted_us or self.from_us, self.from_us)
         carriers = self.blocked_carriers if self.carrier or self.is_block else ()
         return [
             s
             for s in presence.list_country(self.country)
-            if (s.is_live or (s.is_silent and s.lost_us >= self.from_us))
+            if (s.is_live or (s.is_silent and s.lost_us >= since_us))
             and is_inside(s.place)
             and s.uses(carriers)
         ]
