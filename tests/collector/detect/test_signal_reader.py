@@ -19,7 +19,6 @@ from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
     Goodbye,
-    LinkTest,
     OfflineReport,
     VantageArrival,
     VantageLocation,
@@ -370,51 +369,3 @@ def test_rows_of_a_control_are_of_its_session_alone() -> None:
 
 def goodbye(second: float) -> JournalRow:
     return row_of(Goodbye(at(second), "anna"))
-
-
-ABROAD = ("foreign-a", "foreign-b", "foreign-c")
-NONE = anchors(*((host, "connect", "generic_timeout_error") for host in ABROAD))
-
-
-def link_tests(*rows: JournalRow) -> list[tuple[float, bool]]:
-    """Read rows of anna after a silence from 100 s until 190 s; return tests of hosts abroad."""
-    signals = told(here(0), lost(137, 100), here(190), *rows)
-    return [((s.at_us - at(0)) / 1e6, s.online) for s in signals if isinstance(s, LinkTest)]
-
-
-def control_measured(second: float, measurement: opb.Measurement) -> JournalRow:
-    row = measured(second, [(second - 5, measurement)])
-    return replace(row, role=AgentRole.CONTROL, agent=agent("control"))
-
-
-def test_returned_agent_that_reaches_no_host_abroad_is_isolated_until_one_answers() -> None:
-    works = [control_measured(second, PROVED) for second in (150, 900, 1_500)]
-    rows = [
-        measured(230, [(220, NONE)]),
-        measured(530, [(520, NONE)]),
-        works[1],
-        measured(1_130, [(1_120, NONE)]),
-        works[2],
-        measured(1_730, [(1_720, PROVED)]),
-        measured(1_800, [(1_790, NONE)]),
-    ]
-    found = [(230, False), (530, False), (1_130, False), (1_730, True)]
-    assert link_tests(works[0], *rows) == found, "it is asked no longer once one answered"
-    assert link_tests(*rows[:2]) == [], "they may be down, as no control reached them"
-    assert link_tests(control_measured(150, NONE), *rows[:2]) == []
-
-
-@pytest.mark.parametrize(
-    ("measurement", "made", "received"),
-    [
-        pytest.param(DEAD, 220, 230, id="one of them"),
-        pytest.param(NONE, 195, 230, id="as it came back"),
-        pytest.param(NONE, 220, 400, id="late"),
-        pytest.param(LINKS["its link is offline"][0], 220, 230, id="not tried"),
-    ],
-)
-def test_other_tests_isolate_no_returned_agent(
-    measurement: opb.Measurement, made: float, received: float
-) -> None:
-    works = control_measured(150, PROVED)
-    assert link_tests(works, measured(received, [(made, measurement)])) == []
