@@ -67,7 +67,7 @@ class OutageEpisode:
     suspected_us: int
     certainty: float  # that these vantages fell silent together
     limits: Thresholds
-    counted_us: int = 0  # … and those since then count until its end, if they confirmed it
+    counted_us: int = 0  # … and those since then count with it until who fell in it is back
     kind: IncidentKind = IncidentKind.SILENCE
     kinds: list[KindChange] = field(default_factory=list)
     ways: int = 1  # carriers that fell silent
@@ -277,15 +277,28 @@ class OutageEpisode:
 
     def list_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
-        since_us = min(self.counted_us or self.from_us, self.from_us)
         carriers = self.blocked_carriers if self.carrier or self.is_block else ()
-        return [
+        inside = [
             s
             for s in presence.list_country(self.country)
-            if (s.is_live or (s.is_silent and s.lost_us >= since_us))
-            and is_inside(s.place)
-            and s.uses(carriers)
+            if is_inside(s.place) and s.uses(carriers) and (s.is_live or s.is_silent)
         ]
+        since_us = self._find_counted_us(inside)
+        return [s for s in inside if s.is_live or s.lost_us >= since_us]
+
+    def _find_counted_us(self, inside: Sequence[VantagePresence]) -> int:
+        """Return since when silences count: with those before it until who fell is back.
+
+        Brief silences of those who were spared are over by its confirmation, or begin later.
+        """
+        seen_us = self.confirmed_us or self.suspected_us
+        if not 0 < self.counted_us < self.from_us:
+            return self.from_us
+        fallen = [v for v in inside if self.from_us <= v.lost_us <= seen_us]
+        fallen = [v for v in fallen if v.is_silent or v.back_us > seen_us]
+        back = sum(v.is_live for v in fallen)
+        is_back = back >= (1.0 - self.limits.confirm_share) * len(fallen)
+        return self.from_us if is_back else self.counted_us
 
     def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int, watch: Watch) -> bool:
         if self._clear_us is None:

@@ -53,6 +53,22 @@ def test_small_country_is_not_back_while_nine_of_twelve_are_dark(seed: int, tmp_
     assert cut.turns == ()
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_cut_that_ends_by_night_is_over_though_others_sleep(seed: int, tmp_path: Path) -> None:
+    land = Land(Random(seed), 8 * HOUR, 10.5 * 24)
+    people = settle(land)
+    sleep(land, people[:9], range(10))
+    end = EVENING + 24 * HOUR + 4 * HOUR
+    land.cut(people[9:], EVENING + 3 * HOUR, end)
+    for person in people[:9]:
+        person.downs = [d for d in person.downs if not EVENING - HOUR < d.until < end]
+        person.downs.append(Down(EVENING + land.rng.uniform(0, HOUR), end + 5 * HOUR))
+
+    cuts = play_land(land, tmp_path)
+
+    assert all(cut.ended is not None for cut in cuts)
+
+
 def test_small_country_that_sleeps_is_no_cut(tmp_path: Path) -> None:
     land = Land(Random(3), 8 * HOUR, 10.5 * 24)
     sleep(land, settle(land)[:5], range(10))
