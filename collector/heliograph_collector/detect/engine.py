@@ -28,11 +28,11 @@ from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
+    DetectorSignal,
     Goodbye,
     ServiceVote,
     VantageArrival,
     VantageLoss,
-    VantageSignal,
     VoteValue,
 )
 from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS
@@ -163,7 +163,7 @@ class DetectorEngine:
         for report in reports:
             self.on_signal(report)
 
-    def on_signal(self, signal: VantageSignal) -> None:
+    def on_signal(self, signal: DetectorSignal) -> None:
         self.silence.on_signal(signal)
         self._update_coverage(signal)
 
@@ -349,7 +349,7 @@ class DetectorEngine:
         engine.reader.early.update(state.words)
         return engine
 
-    def _update_coverage(self, signal: VantageSignal) -> None:
+    def _update_coverage(self, signal: DetectorSignal) -> None:
         if isinstance(signal, VantageArrival):
             country = "" if signal.is_control else signal.witness.place.country
         elif isinstance(signal, Goodbye | VantageLoss):

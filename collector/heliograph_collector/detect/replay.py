@@ -45,7 +45,7 @@ from heliograph_collector.detect.sparse.detector import detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
+from heliograph_collector.model.signals import DetectorSignal, ServiceVote, sort_signals
 
 LOW_SHARE = 0.5  # of the best day, below which a beginning may be a drop; assumed
 
@@ -99,7 +99,7 @@ class ReplayResult:
 
 
 def replay_signals(
-    signals: Iterable[VantageSignal],
+    signals: Iterable[DetectorSignal],
     votes: Sequence[TimedVote] = (),
     levels: Sequence[LevelReading] = (),
     end_us: int = 0,
@@ -135,7 +135,7 @@ class _LiveReplay:
     """The engine of a collector, and a runner's clock over it."""
 
     def __init__(
-        self, signals: Sequence[VantageSignal], votes: Sequence[TimedVote], end_us: int
+        self, signals: Sequence[DetectorSignal], votes: Sequence[TimedVote], end_us: int
     ) -> None:
         self._signals = signals
         self._votes = votes

@@ -47,6 +47,7 @@ from heliograph_collector.model.records import (
 from heliograph_collector.model.seniority import latest_enrollment_us
 from heliograph_collector.model.signals import (
     LIGHT_SOURCE,
+    DetectorSignal,
     Fault,
     FaultReason,
     Goodbye,
@@ -56,7 +57,6 @@ from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     VantageRef,
-    VantageSignal,
     VoteValue,
     derive_vote_value,
 )
@@ -84,7 +84,7 @@ class SignalReader:
     early: dict[str, EnvelopeReadings] = field(default_factory=dict)
     anchors_us: int = 0  # when hosts abroad last answered a control
 
-    def read_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
+    def read_row(self, row: JournalRow, pseudonym: str) -> Iterator[DetectorSignal]:
         """Yield the signals of a row, after those that became due before it.
 
         Args:
@@ -124,7 +124,7 @@ class SignalReader:
         """Return the pseudonym of an agent, 16 hex digits."""
         return hmac.digest(self.secret, _PURPOSE + agent, hashlib.sha256)[:8].hex()
 
-    def _read_vantage(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
+    def _read_vantage(self, pseudonym: str, row: JournalRow) -> Iterator[DetectorSignal]:
         if row.kind is RowKind.ENVELOPE:
             yield from self._read_envelope(pseudonym, row)
             return
@@ -152,7 +152,7 @@ class SignalReader:
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
-    def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
+    def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[DetectorSignal]:
         gap = self.gaps.get(pseudonym)
         hello = _parse_hello(row)
         if gap is not None and gap.back_us == 0:
@@ -179,7 +179,7 @@ class SignalReader:
         gap.back_us = at_us
         self.returns.append((at_us, pseudonym))
 
-    def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
+    def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[DetectorSignal]:
         """Yield an arrival if an agent without a session posts fresh measurements.
 
         An agent whose session is blocked but that still uploads is not silent.
@@ -216,7 +216,7 @@ class SignalReader:
 
     def _read_early(
         self, pseudonym: str, early: EnvelopeReadings, now_us: int
-    ) -> Iterator[VantageSignal]:
+    ) -> Iterator[DetectorSignal]:
         """Yield what an agent reported between its last heartbeat and its noticed loss.
 
         No margin is needed, because an agent uses another way only when its session has ended.
@@ -241,7 +241,7 @@ class SignalReader:
         while self.early and now_us - next(iter(self.early.values())).at_us >= FRESH_US:
             del self.early[next(iter(self.early))]
 
-    def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
+    def _expire_post_only(self, now_us: int) -> Iterator[DetectorSignal]:
         """Yield losses of agents that only posted and stopped."""
         while self.post_only and now_us - next(iter(self.post_only.values())) >= _POST_US:
             pseudonym = next(iter(self.post_only))
@@ -251,7 +251,7 @@ class SignalReader:
                 self.gaps[pseudonym] = Gap(posted_us, gap.boot, witness=gap.witness)
             yield VantageLoss(now_us, pseudonym, posted_us)
 
-    def _expire_returns(self, now_us: int) -> Iterator[VantageSignal]:
+    def _expire_returns(self, now_us: int) -> Iterator[DetectorSignal]:
         """Yield a reboot for returned agents that uploaded nothing in time."""
         while self.returns and now_us - self.returns[0][0] >= UPLOAD_WAIT_US:
             back_us, pseudonym = self.returns.popleft()
@@ -270,7 +270,7 @@ def _is_told(gap: Gap, now_us: int) -> bool:
     return now_us - gap.back_us > UPLOAD_WAIT_US and not gap.is_isolated
 
 
-def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
+def _parse_fault(row: JournalRow) -> Iterator[DetectorSignal]:
     """Yield the fault of a row; skip malformed bodies and unknown reasons."""
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         content = json.loads(row.body)
@@ -281,7 +281,7 @@ def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
         yield Fault(row.heard_us or row.received_us, until_us, reason, country, carrier)
 
 
-def _read_control(pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
+def _read_control(pseudonym: str, row: JournalRow) -> Iterator[DetectorSignal]:
     """Yield the session of a control whose address is in a known country.
 
     One without may be beside the collector, whatever country it declares, and shows as little of

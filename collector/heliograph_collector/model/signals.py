@@ -6,7 +6,7 @@ Times are microseconds UTC on the collector's clock.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 
 class VantageLocation(NamedTuple):
@@ -170,15 +170,17 @@ class ServiceVote:
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss
-VantageSignal = PresenceSignal | Fault | OfflineReport | LinkTest  # of the presence of vantages
+VantageSignal = PresenceSignal | Fault | OfflineReport  # of the presence of vantages
+DetectorSignal = VantageSignal | LinkTest  # that detectors take
+_Signal = TypeVar("_Signal", bound=DetectorSignal)
 
 
-def sort_signals(signals: Iterable[VantageSignal]) -> list[VantageSignal]:
+def sort_signals(signals: Iterable[_Signal]) -> list[_Signal]:
     """Sort by time; at one time faults come first, then losses, then arrivals."""
     return sorted(signals, key=_order_key)
 
 
-def _order_key(signal: VantageSignal) -> tuple[int, int, str]:
+def _order_key(signal: DetectorSignal) -> tuple[int, int, str]:
     rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
     nym = signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
     return signal.at_us, rank, nym

@@ -16,6 +16,7 @@ from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.model.signals import (
+    DetectorSignal,
     Fault,
     FaultReason,
     Goodbye,
@@ -24,7 +25,6 @@ from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     VantageRef,
-    VantageSignal,
 )
 from support.journal_rows import SECRET, agent, arrival, fault, row_of, upload
 from support.presence_model import OLD_US, at, country, live, world
@@ -33,7 +33,7 @@ ANNA = VantageRef("anna", "net", VantageLocation("KZ", "KZ-75", 9198, "mobile"),
 KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
 
 
-def told(*rows: JournalRow) -> list[VantageSignal]:
+def told(*rows: JournalRow) -> list[DetectorSignal]:
     inbox = SignalReader(SECRET)
     return [
         signal for row in rows for signal in inbox.read_row(row, inbox.derive_pseudonym(row.agent))

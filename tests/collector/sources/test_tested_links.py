@@ -38,6 +38,7 @@ def made_after(
 def test_the_first_test_that_answered_is_told_when_it_came() -> None:
     votes = [made_after(5, VoteValue.GOOD), made_after(13, VoteValue.GOOD)]
     (report,) = report_tested_links(SIGNALS, votes)
+    assert isinstance(report, OfflineReport)
     assert (report.at_us, report.since_us, report.until_us) == (SENT_US, HEARD_US, BACK_US)
     assert report.online
     assert report.measured_us == HEARD_US + 5 * MINUTE_US
@@ -46,6 +47,7 @@ def test_the_first_test_that_answered_is_told_when_it_came() -> None:
 def test_a_test_that_comes_by_another_way_reports_at_once() -> None:
     _, vote = made_after(5, VoteValue.GOOD)
     (report,) = report_tested_links(SIGNALS[:2], [(vote.at_us + SECOND_US, vote)])
+    assert isinstance(report, OfflineReport)
     assert report.until_us == vote.at_us
 
 

@@ -12,11 +12,11 @@ collector a control is awaited, and shows nothing until it is back.
 from dataclasses import dataclass, field
 
 from heliograph_collector.model.signals import (
+    DetectorSignal,
     Fault,
     Goodbye,
     VantageArrival,
     VantageLoss,
-    VantageSignal,
     is_other_way,
 )
 
@@ -39,7 +39,7 @@ class ControlTracker:
 
     sessions: dict[str, ControlSession] = field(default_factory=dict)
 
-    def take(self, signal: VantageSignal) -> bool:
+    def take(self, signal: DetectorSignal) -> bool:
         """Note a signal of a control; return False if it is of somebody else, or of all."""
         if isinstance(signal, Fault):
             if signal.is_start:

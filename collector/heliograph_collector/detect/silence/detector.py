@@ -47,6 +47,7 @@ from heliograph_collector.incidents.incident import HoldReason, Incident
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
+    DetectorSignal,
     Fault,
     FaultReason,
     Goodbye,
@@ -55,7 +56,6 @@ from heliograph_collector.model.signals import (
     VantageArrival,
     VantageLoss,
     VantageRef,
-    VantageSignal,
     sort_signals,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -69,7 +69,7 @@ _RETRY_STEP_US = 15 * SECOND_US  # assumed
 _RETRY_US = int((THRESHOLDS.retry_s + THRESHOLDS.beat_s + THRESHOLDS.tick_s) * SECOND_US)
 
 
-def detect_silence(signals: Iterable[VantageSignal], until_us: int) -> Findings:
+def detect_silence(signals: Iterable[DetectorSignal], until_us: int) -> Findings:
     """Detect outages in the signals up to a time; the order of signals is free."""
     detector = SilenceDetector()
     for signal in sort_signals(s for s in signals if s.at_us <= until_us):
@@ -93,7 +93,7 @@ class SilenceDetector:
         self._levels = presence_level.PresenceLevels()
         self.fired_us = 0  # due time of the last timer that fired
 
-    def on_signal(self, signal: VantageSignal) -> None:
+    def on_signal(self, signal: DetectorSignal) -> None:
         """Handle one signal; signals must come in order of time."""
         self.advance_to(signal.at_us)
         if self._presence.controls.take(signal):
