@@ -11,6 +11,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Trigger
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph.v1.observation_pb2 import Digest, Measurement, Observation
+from heliograph_collector.detect.silence.vantage_presence import MARGIN_US
 from heliograph_collector.model.records import JournalRow, Verdict
 from heliograph_collector.model.signals import OfflineReport, VantageRef, VoteValue
 
@@ -18,7 +19,6 @@ _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, 
 # From the loss of a session until its agent has another one: its report comes within 30 s (agent's
 # `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
 _REPORT_US = 60 * SECOND_US
-MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 # These carriers prove nothing about the link of the agent that measured.
 _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed

@@ -19,7 +19,6 @@ from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect.link_readings import (
     FRESH_US,
-    MARGIN_US,
     EnvelopeReadings,
     Gap,
     LinkReading,
@@ -29,7 +28,7 @@ from heliograph_collector.detect.link_readings import (
     report_gap,
 )
 from heliograph_collector.detect.returned_links import find_answer_us, read_link_tests
-from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US
+from heliograph_collector.detect.silence.vantage_presence import MARGIN_US, UPLOAD_WAIT_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
     LIGHT_CHECK,

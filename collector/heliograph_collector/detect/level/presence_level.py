@@ -87,13 +87,13 @@ from heliograph_collector.detect.level.promotion import (
     promote_falls,
 )
 from heliograph_collector.detect.level.wider_fall import Levels, are_others_cut_off
+from heliograph_collector.detect.silence import small_networks
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
 from heliograph_collector.detect.silence.merging import list_extensible
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.small_networks import find_small_networks, has_pending
 from heliograph_collector.incidents.incident import Bracket, HoldReason, incident_id
 from heliograph_collector.model.scope import Scope
 
@@ -174,9 +174,9 @@ class PresenceLevels:
                 test = _build_test(cell, usual.scale(kept), scope, count, sample)
                 fall = self._judge(cell, test, sample)
                 confirmed += [fall] if fall is not None else []
-        small = [] if have_fallen else find_small_networks(presence, country, outages, now_us)
-        is_pending = has_pending(presence, country, now_us)
-        self.pending = self.pending - {country} | ({country} if is_pending else set())
+        falls = small_networks.list_falls(presence, country, now_us)
+        small = [] if have_fallen else small_networks.find_dead(falls, presence, outages, now_us)
+        self.pending = self.pending - {country} | small_networks.find_pending(falls, now_us)
         return [*promote_falls(confirmed, outages, presence, now_us), *small]
 
     def may_be_habit(

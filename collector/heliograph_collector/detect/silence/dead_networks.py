@@ -53,9 +53,7 @@ def is_dead_by_itself(network: SharedNetwork, presence: PresenceTracker, now_us:
     people = [
         v
         for country in network.countries
-        for v in presence.list_country(country)
-        if is_established(v.witness, now_us, presence.limits)
-        and (v.is_live or (v.is_silent and has_fallen(v, network.fell_us)))
+        for v in list_members(Scope(country), presence, network.fell_us, now_us)
     ]
     own = [v for v in people if v.place.asn == network.asn]
     others = [v for v in people if v.place.asn != network.asn]
@@ -70,6 +68,18 @@ def is_dead_by_itself(network: SharedNetwork, presence: PresenceTracker, now_us:
         and _runs_elsewhere(silent, others, network.fell_us)
         and not _do_others_fall(network, presence, now_us)
     )
+
+
+def list_members(
+    scope: Scope, presence: PresenceTracker, fell_us: int, now_us: int
+) -> list[VantagePresence]:
+    """List the established vantages of a cell that are here, or fell silent in these minutes."""
+    return [
+        v
+        for v in presence.list_inside(scope)
+        if is_established(v.witness, now_us, presence.limits)
+        and (v.is_live or (v.is_silent and has_fallen(v, fell_us)))
+    ]
 
 
 def has_fallen(vantage: VantagePresence, fell_us: int) -> bool:

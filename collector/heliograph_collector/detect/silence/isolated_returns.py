@@ -4,7 +4,8 @@ Where a state lets listed hosts pass and nothing else, agents come back within a
 entrance in their country. Their sessions live, and the cut is not over (Iran in 2022 and 2026).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -23,29 +24,29 @@ def is_isolated(vantage: VantagePresence, now_us: int) -> bool:
     return is_of_session and vantage.is_link_dead and now_us - vantage.link_us <= _HELD_US
 
 
-def list_isolated(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> set[str]:
-    """Return the pseudonyms of those that fell silent, are back and stay cut off from abroad.
+@dataclass(frozen=True, slots=True)
+class IsolatedReturns:
+    """Pseudonyms of those that fell silent in a cut and are back, but not from it."""
+
+    isolated: frozenset[str] = frozenset()  # no host abroad answers them, or they have not tested
+    is_waiting: bool = False  # for tests, which may end without any signal
+
+
+def find_isolated_returns(
+    vantages: Iterable[VantagePresence], since_us: int, now_us: int
+) -> IsolatedReturns:
+    """Find those that are back from a cut and stay cut off from abroad.
 
     Who is back by another way than the lost one, and found no host abroad in the silence, waits for
     its test where hardly anybody is back by the lost way. At the end of a cut the lost ways work
     again; in a country that is left with listed hosts they stay dead.
     """
     back = [v for v in vantages if v.is_live and v.lost_us >= since_us]
+    rejoined = sum(not v.is_rerouted and v.place.asn == v.lost_in for v in back)
+    may_wait = rejoined <= _REJOINED_SHARE * len(back)
+    untested = {v.witness.nym for v in back if may_wait and _is_untested(v, now_us)}
     isolated = {v.witness.nym for v in back if is_isolated(v, now_us)}
-    return isolated | {v.witness.nym for v in _select_untested(back, now_us)}
-
-
-def has_untested(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
-    """Return whether some wait for their test, which ends without any signal."""
-    back = [v for v in vantages if v.is_live and v.lost_us >= since_us]
-    return bool(_select_untested(back, now_us))
-
-
-def _select_untested(back: Sequence[VantagePresence], now_us: int) -> list[VantagePresence]:
-    rejoined = [v for v in back if not v.is_rerouted and v.place.asn == v.lost_in]
-    if len(rejoined) > _REJOINED_SHARE * len(back):
-        return []
-    return [v for v in back if _is_untested(v, now_us)]
+    return IsolatedReturns(frozenset(isolated | untested), is_waiting=bool(untested))
 
 
 def _is_untested(vantage: VantagePresence, now_us: int) -> bool:

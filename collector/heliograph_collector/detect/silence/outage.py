@@ -26,9 +26,12 @@ from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.silence import openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
-from heliograph_collector.detect.silence.isolated_returns import has_untested, list_isolated
+from heliograph_collector.detect.silence.isolated_returns import (
+    IsolatedReturns,
+    find_isolated_returns,
+)
 from heliograph_collector.detect.silence.lapsed_reports import may_lapse
-from heliograph_collector.detect.silence.mended_ways import find_mended_way
+from heliograph_collector.detect.silence.mended_ways import MendedWay, find_mended_way
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import NO_EVIDENCE, SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -240,9 +243,13 @@ class OutageEpisode:
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         carriers = self.blocked_carriers if self.is_block else ()
-        mended = find_mended_way(voters, carriers, self.from_us, self.limits)
-        voters = mended.drop_untried(voters, carriers, self.from_us, now_us)
-        silent_votes = count_dark(voters, carriers, self.from_us, now_us)
+        mended, returns = MendedWay(), IsolatedReturns()
+        if self.is_block:
+            mended = find_mended_way(voters, carriers, self.from_us, self.limits)
+            voters = mended.drop_untried(voters, carriers, self.from_us, now_us)
+        else:
+            returns = find_isolated_returns(vantages, self.from_us, now_us)
+        silent_votes = count_dark(voters, carriers, returns.isolated, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
         limits = openings.relax_limits(self.parts, self.limits)
@@ -255,11 +262,9 @@ class OutageEpisode:
         self.parts = openings.raise_shares(self.parts, silent_votes, self.started, now_us)
         if self.is_block:
             return mended.may_stay(now_us) or self._may_lapse(presence, now_us)
-        isolated = list_isolated(vantages, self.from_us, now_us)
-        free = [v for v in vantages if v.witness.nym not in isolated]
+        free = [v for v in vantages if v.witness.nym not in returns.isolated]
         may_be_open = self._detect_opening(free, now_us, presence, other_outages)
-        may_be_open |= has_untested(vantages, self.from_us, now_us)
-        return may_be_open or self._may_lapse(presence, now_us)
+        return may_be_open or returns.is_waiting or self._may_lapse(presence, now_us)
 
     def _may_lapse(self, presence: PresenceTracker, now_us: int) -> bool:
         return self.is_doubted and may_lapse(self.replays, presence, now_us)

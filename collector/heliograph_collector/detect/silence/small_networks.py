@@ -8,7 +8,7 @@ silent, since one may be a box.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.brackets import bracket_onset
@@ -18,6 +18,7 @@ from heliograph_collector.detect.silence.dead_networks import (
     SharedNetwork,
     has_fallen,
     is_dead_by_itself,
+    list_members,
 )
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -31,23 +32,27 @@ from heliograph_collector.incidents.incident import incident_id
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import Scope
 
+SmallFall = tuple[Scope, list[VantagePresence]]
 _RECENT_US = 30 * MINUTE_US  # since it fell, at most; assumed
 
 
-def find_small_networks(
-    presence: PresenceTracker, country: str, outages: Sequence[OutageEpisode], now_us: int
+def find_dead(
+    falls: Sequence[SmallFall],
+    presence: PresenceTracker,
+    outages: Sequence[OutageEpisode],
+    now_us: int,
 ) -> list[OutageEpisode]:
     """Find networks of a country that are dead in others too, and not confirmed yet.
 
     Args:
+        falls: Its networks of few votes that fell silent.
         presence: The vantages of all countries.
-        country: The country.
-        outages: Its open outages.
+        outages: The country's open outages.
         now_us: The time of the evaluation.
     """
     confirmed = [outage for outage in outages if outage.confirmed_us]
     found: list[OutageEpisode] = []
-    for scope, silent in _list_fallen(presence, country, now_us):
+    for scope, silent in falls:
         if any(outage.holds(v.place) for outage in confirmed for v in silent):
             continue
         fell_us = quantile([v.lost_us for v in silent], 0.5)
@@ -57,27 +62,28 @@ def find_small_networks(
     return found
 
 
-def has_pending(presence: PresenceTracker, country: str, now_us: int) -> bool:
-    """Return whether a small network fell silent just now, so that others may follow."""
-    return any(
-        now_us - max(v.lost_us for v in silent) < APART_US
-        for _, silent in _list_fallen(presence, country, now_us)
-    )
+def find_pending(falls: Iterable[SmallFall], now_us: int) -> set[str]:
+    """Return the countries of falls that are so new that others may follow."""
+    return {
+        scope.country
+        for scope, silent in falls
+        if now_us - max(v.lost_us for v in silent) < APART_US
+    }
 
 
-def _list_fallen(
-    presence: PresenceTracker, country: str, now_us: int
-) -> Iterator[tuple[Scope, list[VantagePresence]]]:
-    """Yield the country's networks of few votes that fell silent, with their silent vantages."""
+def list_falls(presence: PresenceTracker, country: str, now_us: int) -> list[SmallFall]:
+    """List the country's networks of few votes that fell silent, with their silent vantages."""
     limits = presence.limits
     by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
     for v in presence.list_silent(country, now_us - _RECENT_US):
         if v.place.asn and not v.deferred and is_established(v.witness, now_us, limits):
             by_network[v.place.asn].append(v)
-    for asn, silent in sorted(by_network.items()):
-        is_small = sum_silent(silent).hits < limits.votes
-        if is_small and count_lines(v.witness.prefix for v in silent) >= limits.lines:
-            yield Scope(country, asn=asn), silent
+    return [
+        (Scope(country, asn=asn), silent)
+        for asn, silent in sorted(by_network.items())
+        if sum_silent(silent).hits < limits.votes
+        and count_lines(v.witness.prefix for v in silent) >= limits.lines
+    ]
 
 
 def _is_dead(
@@ -86,7 +92,7 @@ def _is_dead(
     """Return whether a network fell silent with that of other countries, by itself."""
     limits = presence.limits
     fell_us = quantile([v.lost_us for v in silent], 0.5)
-    own = sum_silent(_list_members(scope, presence, fell_us, now_us))
+    own = sum_silent(list_members(scope, presence, fell_us, now_us))
     if own.share < limits.confirm_share or own.hits < limits.lines:
         return False
     abroad = list_countries(scope.asn, scope.country, presence, fell_us, now_us)
@@ -96,24 +102,13 @@ def _is_dead(
     return is_dead_by_itself(network, presence, now_us)
 
 
-def _list_members(
-    scope: Scope, presence: PresenceTracker, fell_us: int, now_us: int
-) -> list[VantagePresence]:
-    return [
-        v
-        for v in presence.list_inside(scope)
-        if (v.is_live or (v.is_silent and has_fallen(v, fell_us)))
-        and is_established(v.witness, now_us, presence.limits)
-    ]
-
-
 def _open_outage(
     scope: Scope, silent: Sequence[VantagePresence], presence: PresenceTracker, now_us: int
 ) -> OutageEpisode:
     fell_us = quantile([v.lost_us for v in silent], 0.5)
     fallen = [v for v in silent if has_fallen(v, fell_us)]
     started = bracket_onset(fallen, presence.limits)
-    members = _list_members(scope, presence, fell_us, now_us)
+    members = list_members(scope, presence, fell_us, now_us)
     outage = OutageEpisode(
         id=incident_id("silence", "", scope, started, (v.witness.nym for v in fallen)),
         country=scope.country,

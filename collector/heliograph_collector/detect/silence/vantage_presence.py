@@ -16,7 +16,9 @@ from heliograph_collector.model.signals import (
     is_other_way,
 )
 
-_STALE_US = 15 * SECOND_US  # a heartbeat: a test this near a return may be of the silence
+MARGIN_US = (
+    15 * SECOND_US
+)  # a heartbeat: a measurement this near either end of a silence is of none
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
 _EARLY_US = 120 * SECOND_US  # from mains to battery before an outage's first silence; assumed
 BOOT_US = 300 * SECOND_US  # from the return of power until a machine and its way work; assumed
@@ -304,7 +306,7 @@ class VantagePresence:
 
         What was measured before its session lived says nothing of the time since.
         """
-        if not self.is_live or test.measured_us < max(self.changed_us + _STALE_US, self.link_us):
+        if not self.is_live or test.measured_us < max(self.changed_us + MARGIN_US, self.link_us):
             return False
         is_news = self.link_us < self.changed_us or self.is_link_dead is test.online
         self.link_us = test.measured_us

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from heliograph_collector.detect.silence.isolated_returns import list_isolated
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -87,15 +86,16 @@ def count_live(
 
 
 def count_dark(
-    vantages: Sequence[VantagePresence], carriers: Collection[str], since_us: int, now_us: int
+    vantages: Iterable[VantagePresence],
+    carriers: Collection[str],
+    isolated: Collection[str],
+    since_us: int,
+    now_us: int,
 ) -> VotesByPlace:
-    """Count the votes; a hit is silent, or here but kept from one of the carriers.
-
-    Without carriers, one that is here but isolated is a hit too: the cut is not over for it.
+    """Count the votes; a hit is silent, or here but isolated, or kept from one of the carriers.
 
     Over midnight lines get new names, the silent ones not: a lower bound would end an outage.
     """
-    isolated = set() if carriers else list_isolated(vantages, since_us, now_us)
     hits = (
         (
             s.witness,

@@ -24,7 +24,8 @@ def settle(land: Land) -> list[Person]:
     return people
 
 
-def sleep(land: Land, people: Sequence[Person], days: Iterable[int]) -> None:
+def add_nights(land: Land, people: Sequence[Person], days: Iterable[int]) -> None:
+    """Let people switch off on these evenings, for nine hours."""
     for person in people:
         for day in days:
             night = day * DAY + 17 * HOUR + land.rng.uniform(0, HOUR)
@@ -40,7 +41,7 @@ def test_small_country_is_not_back_while_nine_of_twelve_are_dark(seed: int, tmp_
     """Five sleep each night, and are not back from the eighth; three are spared by the cut."""
     land = Land(Random(seed), 8 * HOUR, 10.5 * 24)
     people = settle(land)
-    sleep(land, people[:5], range(7))
+    add_nights(land, people[:5], range(7))
     land.cut(people[:5], EVENING, END, spread=HOUR)
     land.cut(people[5:9], CUT, END, spread=HOUR)
     for number, person in enumerate(people[9:]):
@@ -54,10 +55,10 @@ def test_small_country_is_not_back_while_nine_of_twelve_are_dark(seed: int, tmp_
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_cut_that_ends_by_night_is_over_though_others_sleep(seed: int, tmp_path: Path) -> None:
+def test_cut_that_ends_by_night_is_over_though_most_are_in_bed(seed: int, tmp_path: Path) -> None:
     land = Land(Random(seed), 8 * HOUR, 10.5 * 24)
     people = settle(land)
-    sleep(land, people[:9], range(10))
+    add_nights(land, people[:9], range(10))
     end = EVENING + 24 * HOUR + 4 * HOUR
     land.cut(people[9:], EVENING + 3 * HOUR, end)
     for person in people[:9]:
@@ -71,6 +72,6 @@ def test_cut_that_ends_by_night_is_over_though_others_sleep(seed: int, tmp_path:
 
 def test_small_country_that_sleeps_is_no_cut(tmp_path: Path) -> None:
     land = Land(Random(3), 8 * HOUR, 10.5 * 24)
-    sleep(land, settle(land)[:5], range(10))
+    add_nights(land, settle(land)[:5], range(10))
 
     assert play_land(land, tmp_path) == []
