@@ -4,7 +4,7 @@ As on Iran's phones in 2022 and 2026 and Russia's in 2025, where listed hosts al
 (Filterwatch, Roskomsvoboda). Vantages test anchors every 300 s, as in the default plan.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -222,6 +222,33 @@ def test_cut_whose_people_come_back_another_way_is_over_in_minutes(
 
     assert [*told] == [IncidentKind.SILENCE]
     assert 0 < seconds_after(AT + HOUR, told[IncidentKind.SILENCE].closed_us) <= 600
+
+
+def return_by_post(land: Land, people: Sequence[Person], until: float) -> None:
+    """Cut people off; their agents come back by post, and by their own entrance in a minute."""
+    for person in people:
+        back = until + land.rng.uniform(0, 30)
+        person.downs.append(Down(AT, back + land.rng.uniform(5, 40), told=False))
+        where = {"country": person.country, "region": person.region, "asn": person.asn}
+        line = {"access": person.access, "prefix": person.prefix}
+        way = {"enrolled": clock(person.enrolled), "transport": "post"}
+        post = {"kind": "arrival", "at": clock(back), "vantage": person.name}
+        land.faults.append({**post, **where, **line, **way})
+
+
+def test_part_whose_agents_come_by_post_at_first_is_open_in_minutes(tmp_path: Path) -> None:
+    """As the lab's agents do when lines are restored in one of two cities."""
+    land = create_land(14)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    restored = [p for p in people_of(land) if p.access == "fixed" and p.region == "A"]
+    return_by_post(land, restored, AT + HOUR)
+    return_by_post(land, [p for p in people_of(land) if p not in restored], AT + 2 * HOUR)
+
+    told = play_links(land, tmp_path)
+
+    cut = told[IncidentKind.SILENCE]
+    assert 0 < seconds_after(AT + HOUR, cut.turns[0].seen_us) <= 240
+    assert 0 < seconds_after(AT + 2 * HOUR, cut.closed_us) <= 240
 
 
 def test_isolation_that_ends_in_a_cut_is_told_as_both(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.model.signals import is_other_way
 
 # A test of anchors holds so long, as do votes on services (blocking/): six tests of the plan.
 _HELD_US = 1_800 * SECOND_US
@@ -37,12 +38,13 @@ def find_isolated_returns(
 ) -> IsolatedReturns:
     """Find those that are back from a cut and stay cut off from abroad.
 
-    Who is back by another way than the lost one, and found no host abroad in the silence, waits for
-    its test where hardly anybody is back by the lost way. At the end of a cut the lost ways work
-    again; in a country that is left with listed hosts they stay dead.
+    Who is here by another way than the lost one, and found no host abroad in the silence, waits for
+    its test where hardly anybody is here by the lost way. At the end of a cut the lost ways work
+    again: agents that come by post at first are here by them within a minute. In a country that is
+    left with listed hosts they stay dead.
     """
     back = [v for v in vantages if v.is_live and v.lost_us >= since_us]
-    rejoined = sum(not v.is_rerouted and v.place.asn == v.lost_in for v in back)
+    rejoined = sum(not _is_by_other_way(v) and v.place.asn == v.lost_in for v in back)
     may_wait = rejoined <= _REJOINED_SHARE * len(back)
     untested = {v.witness.nym for v in back if may_wait and _is_untested(v, now_us)}
     isolated = {v.witness.nym for v in back if is_isolated(v, now_us)}
@@ -53,4 +55,8 @@ def _is_untested(vantage: VantagePresence, now_us: int) -> bool:
     is_early = now_us - vantage.changed_us <= _TESTING_US and vantage.link_us < vantage.changed_us
     report = vantage.report
     is_told = report is not None and report.online is False and report.until_us > vantage.heard_us
-    return is_early and is_told and vantage.is_rerouted
+    return is_early and is_told and _is_by_other_way(vantage)
+
+
+def _is_by_other_way(vantage: VantagePresence) -> bool:
+    return is_other_way(vantage.witness.carrier, vantage.lost_by)
