@@ -8,11 +8,17 @@ between. Then it is only suspected (`habit`), and the morning's reboots show no 
 order differs: its people measure that no anchor answers, so that what they switch off later is no
 routine, and a curfew takes several networks in a quarter of an hour.
 
+People leave an office within half an hour, not on every day, and earlier or later than yesterday.
+So few of its machines were switched off at one time of two days, and each network counts as a
+whole: two days on which two fifths of them were, and most of them on one day at least.
+
 Offices that close at one hour are in several networks. A curfew would take their servers and the
 lines of homes as well, so there hardly any may be silent that was never switched off so.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
@@ -35,6 +41,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 # Assumed, all of them:
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
 BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
+_SAME_SHARE = 0.4  # of the silent were switched off on one day, so that their network was
 _OTHERS_SHARE = 0.2  # of the fallen, in other networks: some go by chance
 
 
@@ -48,7 +55,7 @@ def are_off_by_routine(cells: Sequence[AffectedCell], vantages: Sequence[Vantage
     inside = select_inside(cells, vantages)
     silent = [v for v in inside if v.is_silent]
     if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages):
-        return are_due_most(inside, _list_due(silent))
+        return are_due_most(inside, _list_due(silent)) or are_due_most(inside, _list_staff(silent))
     return _are_only_due(inside) and _are_only_due(vantages)
 
 
@@ -62,7 +69,7 @@ def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
     if not silent:
         return False
     bell_us = quantile([v.heard_us for v in silent], 0.5)
-    due = _list_due(silent)
+    due = _list_due(silent) | _list_staff(silent)
     networks = {v.place.asn for v in silent if v.witness.nym in due}
     others = [
         v
@@ -81,12 +88,34 @@ def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
     return {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
 
 
+def _list_staff(silent: Sequence[VantagePresence]) -> set[str]:
+    """List the vantages that are switched off with their network, not each on the same days."""
+    networks = {v.place.asn for v in silent}
+    groups = ([v for v in silent if v.place.asn == asn] for asn in networks)
+    return set().union(*map(_list_together, groups))
+
+
+def _list_together(silent: Sequence[VantagePresence]) -> set[str]:
+    """List those of the silent of one network that were off on a day, if it goes as a whole."""
+    days = {v.witness.nym: v.list_shutdown_days(v.heard_us) for v in silent}
+    off = Counter(chain.from_iterable(days.values()))
+    if sum(count >= _SAME_SHARE * len(silent) for count in off.values()) < _DAYS:
+        return set()
+    due = {nym for nym, own in days.items() if own}
+    hits = [v.witness.nym in due for v in silent]
+    return due if count_hits(silent, hits).share >= THRESHOLDS.confirm_share else set()
+
+
 def _do_others_fall(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether other networks fall silent in the same minutes, as by an order."""
+    """Return whether other networks fall silent in the same minutes, as by an order.
+
+    Offices in other networks close then too: those that did so on an earlier day are no others.
+    """
     since_us = min(v.lost_us for v in silent) - BELL_US
     asn = silent[0].place.asn
     others = [v for v in vantages if v.is_silent and v.lost_us >= since_us and v.place.asn != asn]
-    return len(others) >= max(THRESHOLDS.burst, _OTHERS_SHARE * len(silent))
+    ordered = [v for v in others if not v.count_shutdowns(v.heard_us)]
+    return len(ordered) >= max(THRESHOLDS.burst, _OTHERS_SHARE * len(silent))
 
 
 def confirm_or_hold(

@@ -214,8 +214,15 @@ class VantagePresence:
 
     def count_shutdowns(self, at_us: int) -> int:
         """Count the days of the week before a time with a shutdown at that time of day."""
+        return len(self.list_shutdown_days(at_us))
+
+    def list_shutdown_days(self, at_us: int) -> set[int]:
+        """List the days of the week before a time with a shutdown at that time of day.
+
+        Day 1 is the day before.
+        """
         days = {count_days(shutdown_us, at_us) for shutdown_us in self.shutdowns}
-        return sum(1 <= number <= _ROUTINE_DAYS for number in days)
+        return {number for number in days if 1 <= number <= _ROUTINE_DAYS}
 
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT

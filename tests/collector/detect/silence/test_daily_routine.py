@@ -153,3 +153,57 @@ def test_cut_of_the_country_after_the_bell_is_told() -> None:
     assert cut.scope.is_national
     assert cut.confirmed_us is not None
     assert cut.confirmed_us <= at(cut_s + 120)
+
+
+STREET = [
+    people(VantageLocation("KZ", "ALA", asn, "fixed"), n) for asn, n in ((297, 24), (296, 12))
+]
+TENANTS = [v for group in STREET for v in group]
+WORKDAYS = [day for day in range(12) if day % 7 < 5]
+
+
+def _place(region: str) -> VantageLocation:
+    return VantageLocation("KZ", region, 297, "fixed")
+
+
+def _go_home(rng: Random) -> Signals:
+    """Let the staff of two networks go home within half an hour, some of them late.
+
+    Those who work late are others each day. Two lines of each network are of homes.
+    """
+    signals: Signals = []
+    for day in WORKDAYS:
+        for group in STREET:
+            staff = group[2:]
+            for machine in rng.sample(staff, len(staff) * 3 // 4):
+                signals += switch_off([machine], rng, day, late_s=rng.uniform(0, 1_200))
+    return signals
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_staff_that_goes_home_at_various_minutes_is_suspected_on_the_third_day(seed: int) -> None:
+    rng = Random(seed)
+    signals = live(TENANTS + country() + world(), rng, 24 * 12, churn=0.0)
+    assert _list_days(signals + _go_home(rng), 12) == [0, 1]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("late_s", [0, 900])
+@pytest.mark.parametrize(("scope", "told_s"), [("country", 180), ("operator", 960)])
+def test_order_beside_staff_that_goes_home_is_told(
+    scope: str, told_s: float, late_s: float, seed: int
+) -> None:
+    """Homes fall while offices close: those of the country, or of the offices' operator alone.
+
+    The operator's may wait for the level, as its sessions may be renewed at this time of day.
+    """
+    rng = Random(seed)
+    homes = [v for region in ("AST", "KAR", "SHY") for v in people(_place(region), 14)]
+    signals = live(TENANTS + homes + country() + world(), rng, 24 * 12, churn=0.0)
+    cut_s = BELL + 11 * DAY + late_s
+    signals += _go_home(rng) + drop(country() if scope == "country" else homes, cut_s, rng)
+    incidents = confirmed(detect_silence(signals, at(cut_s + 1_200)).incidents)
+    (cut,) = [i for i in incidents if at(cut_s - 1_800) <= i.started.latest_us]
+    assert cut.scope.is_national == (scope == "country")
+    assert cut.confirmed_us is not None
+    assert cut.confirmed_us <= at(cut_s + told_s)
