@@ -6,6 +6,9 @@ day, while lines live on. Nothing that phones say tells the two apart: they say 
 alone, most of which never went within that time, confirm nothing. Where people of all kinds leave
 one by one, as after arrests, not even two fifths of a day's losses come within four hours.
 
+Lines of homes are switched off for the night, within hours and, of a few dozen, all of them. Before
+nights are known, lines that go so while phones stay are asleep.
+
 Where they leave faster, as before a holiday, some shut their machines down, and these say goodbye.
 In a cut nobody can: of those who go by day hardly any say so. In the evening many do each day.
 """
@@ -13,13 +16,15 @@ In a cut nobody can: of those who go by day hardly any say so. In the evening ma
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-from heliograph.units import DAY_US, HOUR_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
+from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
+_BEDTIME_US = 30 * MINUTE_US  # in which the middle three fifths go to bed, at least; assumed
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
 _SPREAD = 0.4  # … and fewer than these are one by one; of even losses it is a sixth; assumed
@@ -55,6 +60,21 @@ def may_be_departures(
     silent = [vantage for vantage in of_a_day if vantage.is_silent]
     is_seen = 2 * len(silent) >= sum(vantage.is_silent for vantage in fallen)
     return bool(silent) and is_seen and _count_most(silent) < _SPREAD * len(silent)
+
+
+def may_be_lines_asleep(scope: Scope, fallen: Sequence[VantagePresence], now_us: int) -> bool:
+    """Return whether lines alone may be switched off for the night, one by one.
+
+    In the first nights it is not known how many are. An order takes them at once, or phones too.
+    """
+    if scope.is_national or is_waking_hour(scope.country, now_us):
+        return False
+    silent = [vantage for vantage in fallen if vantage.is_silent]
+    are_lines = all(vantage.place.access == "fixed" for vantage in fallen)
+    by_day = sum(is_busy_hour(scope.country, vantage.lost_us) for vantage in silent)
+    if not are_lines or by_day >= THRESHOLDS.confirm_share * len(silent):
+        return False
+    return measure_spread([vantage.lost_us for vantage in silent], 0.2) > _BEDTIME_US
 
 
 def have_said_goodbye(

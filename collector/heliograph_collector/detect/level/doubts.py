@@ -6,6 +6,7 @@ from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
 from heliograph_collector.detect.level.departures import (
     have_said_goodbye,
     may_be_departures,
+    may_be_lines_asleep,
     may_be_removal,
 )
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
@@ -34,22 +35,23 @@ def find_doubts(
     fallen: Sequence[VantagePresence],
     sample: Sample,
     *,
-    in_order: bool,
+    is_no_habit: bool,
 ) -> tuple[str, ...]:
     """Return why a fall that is dark may be no cut; () if nothing speaks against it.
 
     Args:
-        in_order: The country fell in the order of a power failure.
+        is_no_habit: What people do at this time of day is known, and is none of this.
     """
     limits = sample.limits
     silent = [vantage for vantage in fallen if vantage.is_silent]
     if sample.have_ways_fallen or fell_in_fault(sample.presence, fall.scope.country, silent):
         return (HoldReason.COMMON,)
-    if are_off_by_routine((part,), fallen):
+    is_night = not is_no_habit and may_be_lines_asleep(fall.scope, fallen, sample.now_us)
+    if is_night or are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     began_us = fall.started.earliest_us
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
-    may_be_power = failed >= POWER_SHARE * len(silent) or in_order
+    may_be_power = failed >= POWER_SHARE * len(silent) or fall.in_order
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     first_us = min((v.lost_us for v in silent), default=sample.now_us)
     earlier = list_earlier_phones(sample.presence, fall.scope.country, first_us, sample.now_us)

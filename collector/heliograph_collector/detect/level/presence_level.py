@@ -358,12 +358,13 @@ def _update_fall(
         fall.part = part
     if test.usual.is_assumed:
         return None
+    is_no_habit = is_known or is_gone_beside_peers(test.scope, sample, since_us)
     most_away = None if is_small(test, sample) else cell.find_most_away(since_us, test.size)
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
         counted=fallen if is_known else sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
-        is_learned=is_known or is_gone_beside_peers(test.scope, sample, since_us),
+        is_learned=is_no_habit,
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,
     )
@@ -382,7 +383,7 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     at_home = [vantage for held in sample.places.values() for vantage in held]
     fall.in_order = are_in_battery_order(at_home, fall.scope, began_us, were_in_order=fall.in_order)
-    fall.held = find_doubts(fall, part, fallen, sample, in_order=fall.in_order)
+    fall.held = find_doubts(fall, part, fallen, sample, is_no_habit=is_no_habit)
     # Its people report later whether it is our fault, unless that is over for most networks.
     is_common = sample.have_ways_fallen and fall.held == (HoldReason.COMMON,)
     is_power = fall.in_order and bool(failures)

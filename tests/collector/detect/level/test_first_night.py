@@ -6,7 +6,7 @@ import pytest
 
 from heliograph_collector.detect import detect_silence
 from support.presence_model import at, confirmed, country, world
-from support.small_nights import DAY, HOUR, arrived, off
+from support.small_nights import DAY, HOUR, arrived, back, off
 
 BEDTIME = 14 * HOUR  # seven in the evening in Kazakhstan
 ONSET = 20 * HOUR
@@ -36,3 +36,19 @@ def test_a_first_night_that_takes_four_fifths_is_no_cut(seed: int) -> None:
     signals = arrived(people + world())
     signals += off(asleep, BEDTIME, 5 * HOUR, rng)
     assert not confirmed(detect_silence(signals, at(DAY + HOUR)).incidents)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_first_nights_that_take_all_lines_are_no_cut(seed: int) -> None:
+    """All computers are off by half past midnight, and four of ten phones doze."""
+    rng = Random(seed)
+    people = country(each=3)
+    lines = [v for v in people if v.place.access == "fixed"]
+    phones = [v for v in people if v.place.access == "mobile"]
+    signals = arrived(people + world())
+    for day in range(3):
+        bedtime_s, morning_s = BEDTIME + day * DAY, BEDTIME + day * DAY + 12 * HOUR
+        dozing = rng.sample(phones, len(phones) * 2 // 5)
+        signals += off(lines, bedtime_s, 5 * HOUR, rng) + off(dozing, bedtime_s, 5 * HOUR, rng)
+        signals += back(lines + dozing, morning_s, 2 * HOUR, rng)
+    assert not confirmed(detect_silence(signals, at(3 * DAY + HOUR)).incidents)
