@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from heliograph.units import MINUTE_US
-from heliograph_collector.detect.silence.grid_regions import fail_side_by_side
+from heliograph_collector.detect.silence.grid_regions import fail_side_by_side, went_in_steps
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS, are_earlier, compute_rank_chance
@@ -107,15 +107,17 @@ def _was_brief(vantage: VantagePresence) -> bool:
 
 
 def have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether lines went before phones."""
-    lines_us = [v.lost_us for v in vantages if v.place.access == "fixed"]
+    """Return whether lines went before phones, but not in the steps of an order."""
+    lines = [v for v in vantages if v.place.access == "fixed"]
     phones_us = [v.lost_us for v in vantages if v.place.access == "mobile"]
-    return are_earlier(lines_us, phones_us)
+    return are_earlier([v.lost_us for v in lines], phones_us) and not went_in_steps(lines)
 
 
 def _went_by_operator(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether lines went operator by operator, and not region by region."""
     lines = [vantage for vantage in vantages if vantage.place.access == "fixed"]
+    if went_in_steps(lines):
+        return True
     by_operator = compute_rank_chance((v.place.asn, v.lost_us) for v in lines)
     by_region = compute_rank_chance((v.place.region, v.lost_us) for v in lines)
     return by_operator <= min(_OPERATOR_CHANCE, by_region)

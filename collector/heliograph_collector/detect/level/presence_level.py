@@ -98,6 +98,8 @@ from heliograph_collector.incidents.incident import Bracket, HoldReason, inciden
 from heliograph_collector.model.scope import Scope
 
 KEPT_DAYS = 15  # assumed
+# Nothing explains these suspicions: their votes were too few, and the country's may be enough.
+_UNEXPLAINED = ((HoldReason.FEW,), (HoldReason.YOUNG,))
 _TOLD_SAMPLES = 7  # of two minutes, in which more of the returned may tell of a cut; assumed
 
 
@@ -131,8 +133,7 @@ class PresenceLevels:
             outages: Its open outages; those inside a fall that is confirmed grow to it.
         """
         limits = presence.limits
-        # Where votes were too few for a burst, more may have gone since.
-        explaining = [o for o in outages if o.confirmed_us or o.held != (HoldReason.FEW,)]
+        explaining = [o for o in outages if o.confirmed_us or o.held not in _UNEXPLAINED]
         cuts = [outage for outage in outages if outage.confirmed_us]
         self._note_cuts(country, cuts, now_us)
         darken_outages(outages, presence, now_us)

@@ -11,6 +11,8 @@ of all operators go one by one at the same time, as their batteries run out.
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
 
 from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -28,6 +30,17 @@ _ONE_BY_ONE_US = 6 * MINUTE_US  # batteries last for longer, orders are done soo
 _FEW_LINES = 2  # of an operator, of which the times show whether they went at once; assumed
 _APART_CHANCE = 0.05  # of such ranks: operators fell one after another; assumed
 _OPERATORS = 2  # dead in one region and alive in another: one may fail by itself; assumed
+_STEP_US = 120 * SECOND_US  # between two operators, at least; assumed
+_AT_ONCE_US = 60 * SECOND_US  # in which an operator goes; assumed
+_REGIONS = 2  # in which both did: in one they may be of different streets; assumed
+
+
+class _Step(NamedTuple):
+    """The loss of an operator's lines, all at once."""
+
+    since_us: int
+    until_us: int
+    regions: frozenset[str]
 
 
 def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
@@ -60,6 +73,29 @@ def fail_side_by_side(lines: Sequence[VantagePresence]) -> bool:
         return False
     times = [(number, at_us) for number, group in enumerate(groups) for at_us in group]
     return compute_rank_chance(times) > _APART_CHANCE
+
+
+def went_in_steps(lines: Sequence[VantagePresence]) -> bool:
+    """Return whether operators went at once each, minutes apart, in the same regions.
+
+    A grid takes the lines of a region at one time, by whichever operator.
+    """
+    by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
+    for line in lines:
+        by_network[line.place.asn].append(line)
+    steps = sorted(filter(None, map(_find_step, by_network.values())))
+    return any(
+        later.since_us - step.until_us >= _STEP_US and len(step.regions & later.regions) >= _REGIONS
+        for step, later in combinations(steps, 2)
+    )
+
+
+def _find_step(lines: Sequence[VantagePresence]) -> _Step | None:
+    """Find when the lines of an operator went; None if not at once."""
+    times_us = [line.lost_us for line in lines]
+    regions = frozenset(line.place.region for line in lines) - {""}
+    step = _Step(min(times_us), max(times_us), regions)
+    return step if step.until_us - step.since_us <= _AT_ONCE_US else None
 
 
 def _group_by_region(lines: Sequence[VantagePresence]) -> dict[str, list[VantagePresence]]:
