@@ -30,6 +30,7 @@ from heliograph_collector.detect.level.darkness import (
 )
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
+from heliograph_collector.detect.level.part_contrast import went_beside_others
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -132,7 +133,7 @@ def may_be_habit(
     They may in a country that is often dark at this hour, until it is darker than ever; before
     that is learned, in slow bursts at hours when days end (slower ones beside a cut, or a day
     after one), and at an hour of cuts in such that leave as many as are up at night. Five who go at
-    once do not sleep.
+    once do not sleep, nor most of one operator beside others who stay.
 
     Args:
         cell: The level of the country, if it has one.
@@ -150,13 +151,16 @@ def may_be_habit(
         absent = VoteCount(votes=size, hits=silent)
         return is_slow and not exceeds_usual([(absent, ALONE_SHARE)], CUT_HOUR_CHANCE)
     lowest = None if usual is None else usual.earlier_lowest
+    is_learned = usual is not None and usual.days >= LEARNED_DAYS
+    if is_learned and went_beside_others(presence.list_recent(country, burst_us)):
+        return False
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
         if size - silent >= FALLEN_SHARE * lowest * size:
             return True
     if is_busy_hour(country, now_us):
         return False
-    if cell is None or usual is None or usual.days < LEARNED_DAYS:
+    if cell is None or not is_learned:
         may_be_cut = is_beside_cut or (cell is not None and cell.was_cut_yesterday())
         slow_us = _CURFEW_US if may_be_cut else SUDDEN_US
         return presence.measure_spread(country, burst_us) > slow_us

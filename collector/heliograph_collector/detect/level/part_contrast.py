@@ -9,7 +9,8 @@ may take three operators of four, unless chance makes them so of what all others
 tenths of a country sleep, most of its parts are dark, and those that are not are too few to tell.
 
 The same comparison stands in for a habit that is not known yet: an operator of which nearly all
-went, while its neighbors stayed, is not asleep.
+went, while its neighbors stayed, is not asleep. And where the hours of a country are known, who
+goes within minutes while hardly anybody else does is no night.
 """
 
 from collections import defaultdict
@@ -25,6 +26,7 @@ from heliograph_collector.detect.stats.tails import quantile, upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _CHANCE = 1e-3  # of so many silences in parts, by what their country lost; assumed
 
@@ -98,6 +100,38 @@ def is_gone_beside_peers(scope: Scope, sample: Sample, since_us: int) -> bool:
         chances += [_find_peer_rate(sum_silent(beside.get(home, ())))] * round(count.votes)
         gone += count.hits
     return upper_tail(chances, round(gone)) <= _GONE_CHANCE
+
+
+def went_beside_others(recent: Sequence[VantagePresence]) -> bool:
+    """Return whether most of an operator or a region went while hardly anybody else did.
+
+    Whose hours are known goes to bed with the others, and not within minutes of a burst.
+
+    Args:
+        recent: The vantages of a country that are here, or fell silent in the burst.
+    """
+    groups: defaultdict[str | int, list[VantagePresence]] = defaultdict(list)
+    for vantage in recent:
+        groups[vantage.place.asn].append(vantage)
+        if vantage.place.region:
+            groups[vantage.place.region].append(vantage)
+    tested = [group for group in groups.values() if sum_silent(group).votes >= THRESHOLDS.votes]
+    chance = _GONE_CHANCE / max(1, len(tested))
+    return any(_has_gone_alone(group, recent, chance) for group in tested)
+
+
+def _has_gone_alone(
+    group: Sequence[VantagePresence], recent: Sequence[VantagePresence], chance: float
+) -> bool:
+    """Return whether most of a group went, by less than a chance of what the others lost."""
+    own = sum_silent(group)
+    names = {vantage.witness.nym for vantage in group}
+    rest = sum_silent([v for v in recent if v.witness.nym not in names])
+    is_measure = rest.votes >= THRESHOLDS.votes and rest.share <= _STAYED_SHARE
+    if own.share < THRESHOLDS.confirm_share or not is_measure:
+        return False
+    rate = max(rest.share, _LEAST_RATE)
+    return upper_tail([rate] * round(own.votes), round(own.hits)) <= chance
 
 
 def _group_by_home(

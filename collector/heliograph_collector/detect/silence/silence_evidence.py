@@ -40,9 +40,13 @@ class SilenceEvidence:
         return IncidentKind.SILENCE if is_cut else None
 
     def has_stopped(self, limits: Thresholds) -> bool:
-        """Return whether the agents had stopped, while network and power worked."""
+        """Return whether the agents had stopped, while network and power worked.
+
+        Nobody finds a dead network then. Where anybody did, some that ran only do not tell.
+        """
         against = self.online + self.offline + self.powerless
-        return self._decides(self.stopped, against, limits)
+        share = limits.confirm_share if self.offline else limits.told_share
+        return self._decides(self.stopped, against, limits, share)
 
     def was_interrupted(self, limits: Thresholds) -> bool:
         """Return whether sessions broke for minutes while links worked: no cut or block."""
