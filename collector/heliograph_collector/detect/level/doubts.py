@@ -35,18 +35,18 @@ def find_doubts(
     fallen: Sequence[VantagePresence],
     sample: Sample,
     *,
-    is_no_habit: bool,
+    is_no_night: bool,
 ) -> tuple[str, ...]:
     """Return why a fall that is dark may be no cut; () if nothing speaks against it.
 
     Args:
-        is_no_habit: What people do at this time of day is known, and is none of this.
+        is_no_night: Three nights are known, and it is none; or its neighbors stay.
     """
     limits = sample.limits
     silent = [vantage for vantage in fallen if vantage.is_silent]
     if sample.have_ways_fallen or fell_in_fault(sample.presence, fall.scope.country, silent):
         return (HoldReason.COMMON,)
-    is_night = not is_no_habit and may_be_lines_asleep(fall.scope, fallen, sample.now_us)
+    is_night = not is_no_night and may_be_lines_asleep(fall.scope, fallen, sample.now_us)
     if is_night or are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     began_us = fall.started.earliest_us

@@ -13,8 +13,7 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   day are known, or a whole day and night in which few went, people may have switched off: then
   those count who went at an hour at which few do or stay away by day, or it takes nearly all, lines
   too, or more than chance makes of a night that is known, or it takes an operator and leaves its
-  neighbors (part_contrast.py). It becomes an outage, or an open outage inside it grows to it
-  (promotion.py): what follows is one incident for both channels.
+  neighbors (part_contrast.py). It becomes an outage, or an open outage grows to it (promotion.py).
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
 - suspected → withdrawn: the share is usual again (fall_end.py), twice in a row, or the fall that
@@ -359,13 +358,14 @@ def _update_fall(
         fall.part = part
     if test.usual.is_assumed:
         return None
-    is_no_habit = is_known or is_gone_beside_peers(test.scope, sample, since_us)
+    has_gone_alone = is_gone_beside_peers(test.scope, sample, since_us)
+    is_no_night = has_gone_alone or (is_known and test.is_learned)
     most_away = None if is_small(test, sample) else cell.find_most_away(since_us, test.size)
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
         counted=fallen if is_known else sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
-        is_learned=is_no_habit,
+        is_learned=is_known or has_gone_alone,
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,
     )
@@ -384,7 +384,7 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     at_home = [vantage for held in sample.places.values() for vantage in held]
     fall.in_order = are_in_battery_order(at_home, fall.scope, began_us, were_in_order=fall.in_order)
-    fall.held = find_doubts(fall, part, fallen, sample, is_no_habit=is_no_habit)
+    fall.held = find_doubts(fall, part, fallen, sample, is_no_night=is_no_night)
     # Its people report later whether it is our fault, unless that is over for most networks.
     is_common = sample.have_ways_fallen and fall.held == (HoldReason.COMMON,)
     is_power = fall.in_order and bool(failures)

@@ -52,3 +52,19 @@ def test_first_nights_that_take_all_lines_are_no_cut(seed: int) -> None:
         signals += off(lines, bedtime_s, 5 * HOUR, rng) + off(dozing, bedtime_s, 5 * HOUR, rng)
         signals += back(lines + dozing, morning_s, 2 * HOUR, rng)
     assert not confirmed(detect_silence(signals, at(3 * DAY + HOUR)).incidents)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_first_workday_after_a_sunday_in_which_few_slept_is_no_cut(seed: int) -> None:
+    """On Sunday two lines are switched off; on Monday all are, of homes and of offices."""
+    rng = Random(seed)
+    people = country(each=2)
+    lines = [v for v in people if v.place.access == "fixed"][:10]
+    phones = [v for v in people if v.place.access == "mobile"]
+    signals = arrived([*lines, *phones, *world()])
+    for day, asleep in enumerate((lines[:2], lines)):
+        dozing = rng.sample(phones, len(phones) * 2 // 5)
+        bedtime_s = BEDTIME + day * DAY
+        signals += off([*asleep, *dozing], bedtime_s, 5 * HOUR, rng)
+        signals += back([*asleep, *dozing], bedtime_s + 12 * HOUR, 2 * HOUR, rng)
+    assert not confirmed(detect_silence(signals, at(2 * DAY + HOUR)).incidents)
