@@ -41,6 +41,8 @@ from heliograph_collector.model.thresholds import Thresholds
 # Of the votes of an outage, that are back however slowly they came, as of those who are back by a
 # blocked carrier (outage.py); and that were so for a while, so that nothing is to be waited for.
 _SLOW_SHARE = 0.4  # assumed
+_SLOW_PART_SHARE = 0.5  # … of a network, or of lines or phones, while of the rest …
+_REST_SHARE = 0.1  # … hardly any are back; assumed, both
 _LASTING_SHARE = 0.34  # assumed
 _SPREAD_US = 900 * SECOND_US  # in which an order is carried out, as of one step; assumed
 _MORE_SHARE = 0.1  # of the votes, beyond those back in earlier openings; assumed
@@ -187,7 +189,8 @@ def find_returns(
     if returned:
         first_us = min(s.back_us for s in returned)
         return Returns(now_us, first_us, first_us)
-    return _find_slow(vantages, turns, started, now_us, limits)
+    times = turns, started, now_us, limits
+    return _find_slow(vantages, *times) or _find_slow_parts(vantages, *times)
 
 
 def _exceed_chance(
@@ -239,6 +242,7 @@ def _find_slow(
     started: Bracket,
     now_us: int,
     limits: Thresholds,
+    share: float = _SLOW_SHARE,
 ) -> Returns | None:
     """Find returns that come one by one; None until enough vantages are back.
 
@@ -250,7 +254,7 @@ def _find_slow(
     since_us = turns[cuts[-1]].when.latest_us if cuts else started.latest_us
     returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
     count = _count_returned(vantages, returned, limits)
-    enough = _SLOW_SHARE * count.votes
+    enough = share * count.votes
     covered_votes = _count_covered(vantages, earlier, limits) + (
         _MORE_SHARE * count.votes if earlier else 0.0
     )
@@ -266,6 +270,32 @@ def _find_slow(
     seen_us = held_us if has_lasted else now_us
     first_us = min(s.back_us for s in returned)
     return Returns(seen_us, first_us, _date_returns(lately, earlier), tuple(earlier))
+
+
+def _find_slow_parts(
+    vantages: Sequence[VantagePresence],
+    turns: Sequence[PhaseChange],
+    started: Bracket,
+    now_us: int,
+    limits: Thresholds,
+) -> Returns | None:
+    """Find returns one by one of half a network, or of half the lines or phones, alone.
+
+    What follows an opening is told once it is two fifths of all.
+    """
+    if turns and turns[-1].way is PhaseDirection.OPENING:
+        return None
+    returned = [v for v in vantages if v.is_live and v.back_us >= started.latest_us]
+    for read_part in (attrgetter("place.asn"), attrgetter("place.access")):
+        members = _group_by(read_part, vantages)
+        for part, back in _group_by(read_part, returned).items():
+            others = len(returned) - len(back)
+            are_alone = others <= _REST_SHARE * (len(vantages) - len(members[part]))
+            if len(back) >= limits.votes and are_alone:
+                times = turns, started, now_us, limits
+                if found := _find_slow(members[part], *times, _SLOW_PART_SHARE):
+                    return found
+    return None
 
 
 def _date_returns(lately: Sequence[VantagePresence], earlier: Sequence[PhaseChange]) -> int:

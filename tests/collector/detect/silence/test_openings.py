@@ -124,3 +124,21 @@ def test_a_small_operator_that_is_back_first_is_an_opening() -> None:
     assert seen_us <= at(END + 240)
     assert share >= 0.9
     assert {part.scope.asn for part in cut.turns[-1].parts} == {MOBILE[0]}
+
+
+def test_lines_outside_a_city_that_are_back_one_by_one_are_an_opening() -> None:
+    """Twelve of twenty lines come back within half an hour, and no phone, as in K08 of 2022.
+
+    They are a quarter of all. Version 190 told nothing of it.
+    """
+    home = country(each=3)
+    lines = [v for v in home if v.place.access == "fixed"]
+    back = [v for v in lines if v.place.region != "ALA"][:15]
+    order = Random(2).sample(back, len(back))
+    signals = drop([v for v in home if v not in back], ONSET, Random(1))
+    for number, vantage in enumerate(order):
+        signals += drop([vantage], ONSET, Random(number), END + 120 * number)
+    cut = play([*home, *world(each=2)], signals, END + 3_600)
+    ((seen_us, _),) = list_openings(cut)
+    assert seen_us <= at(END + 2_400)
+    assert {part.scope.access for part in cut.turns[-1].parts} == {"fixed"}
