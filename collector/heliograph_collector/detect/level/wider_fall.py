@@ -47,7 +47,7 @@ def are_others_cut_off(
     ]
     outside = [v for v in fallen if not any(cut.holds(v.place) for cut in cuts)]
     lasting = list(exclude_brief(outside, sample.now_us))
-    if not cuts or sum_silent(lasting).votes < sample.limits.votes:
+    if not cuts or not lasting:
         return True
     by_access = defaultdict[str, list[VantagePresence]](list)
     for vantage in lasting:

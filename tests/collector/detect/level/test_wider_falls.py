@@ -10,11 +10,11 @@ from heliograph.units import MINUTE_US
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import VantageRef
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from support.dated_events import SCENES as DATED
 from support.event_faults import find_faults
 from support.foreign_world import create_land, play
-from support.presence_model import KZ, at, confirmed, country, drop, live, world
+from support.presence_model import KZ, at, confirmed, country, drop, live, people, world
 from support.small_nights import DAY, HOUR, NOON, arrived, back, off
 
 ONSET = 5 * 3_600.0  # 10:00 in Kazakhstan
@@ -133,3 +133,26 @@ def _split(vantages: Sequence[VantageRef]) -> tuple[list[VantageRef], list[Vanta
     """Return the lines and the phones."""
     by_access = {a: [v for v in vantages if v.place.access == a] for a in ("fixed", "mobile")}
     return by_access["fixed"], by_access["mobile"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_last_few_lines_that_sleep_beside_a_cut_of_phones_are_not_cut_off(seed: int) -> None:
+    """Fifteen phones are cut, and of six lines two are off: four more say nothing by night.
+
+    Version 190 told the country until the end, as fewer than five were outside the cut.
+    """
+    rng = Random(seed)
+    lines = people(VantageLocation("KZ", "", 201, "fixed"), 6)
+    phones = [
+        v for asn in (101, 102, 103) for v in people(VantageLocation("KZ", "", asn, "mobile"), 5)
+    ]
+    signals = arrived([*lines, *phones, *world()])
+    for day in range(4):
+        bedtime_s = day * DAY + NOON + 10 * HOUR
+        asleep = [*lines[: 4 + day % 2], *rng.sample(phones, 5)] if day < 3 else lines
+        signals += off(asleep, bedtime_s, 2 * HOUR, rng)
+        signals += back(asleep if day < 3 else lines, bedtime_s + 10 * HOUR, HOUR, rng)
+    signals += off(lines[:2], 3 * DAY + NOON + 4 * HOUR, HOUR, rng)
+    signals += drop(phones, 3 * DAY + NOON + 7 * HOUR, rng)
+    told = confirmed(detect_silence(signals, at(3 * DAY + NOON + 18 * HOUR)).incidents)
+    assert [i.scope for i in told] == [Scope("KZ", access="mobile")]
