@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from heliograph.units import MINUTE_US
+from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.detect.silence.grid_regions import fail_side_by_side, went_in_steps
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
@@ -21,6 +21,7 @@ _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _LIVING_SHARE = 0.34  # of silent lines, or phones, of a region that has power; assumed
 _LATER_US = sys.maxsize  # than every loss until now
+_MASTS_US = 4 * HOUR_US  # for which masts live without power; assumed
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
 
 
@@ -36,9 +37,19 @@ def are_in_battery_order(
     """
     nearby = [v for v in vantages if v.place.region == scope.region] if scope.region else []
     return any(
-        is_battery_order(group, since_us, did_lines_lead=were_in_order)
+        is_battery_order(group, _include_lines(group, since_us), did_lines_lead=were_in_order)
         for group in (vantages, nearby)
     )
+
+
+def _include_lines(vantages: Sequence[VantagePresence], since_us: int) -> int:
+    """Return since when most lines fell, which may be before a fall was seen."""
+    early_us = since_us - _MASTS_US
+    lines = [v for v in vantages if v.place.access == "fixed"]
+    recent = [v for v in lines if v.is_live or v.lost_us >= early_us]
+    lost_us = [v.lost_us for v in recent if v.is_silent]
+    is_most = len(lost_us) >= max(THRESHOLDS.burst, THRESHOLDS.confirm_share * len(recent))
+    return min(since_us, *lost_us) if is_most else since_us
 
 
 def is_battery_order(

@@ -45,3 +45,21 @@ def test_phones_that_follow_by_turns_confirm_nothing(seed: int) -> None:
     signals += off(phones[:5], DAY_TWO + 0.9 * HOUR, 2 * HOUR, rng)
     for hours in (1.2, 2, 3, 5):
         assert not confirmed(detect_silence(signals, at(DAY_TWO + hours * HOUR)).incidents)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_phones_of_the_only_network_that_fade_hours_after_its_lines_are_held(seed: int) -> None:
+    """Its three lines were too few to be told; its phones follow from two hours later, by turns."""
+    rng = Random(seed)
+    lines, phones = (
+        [
+            vantage
+            for region in REGIONS[:3]
+            for vantage in people(VantageLocation("KZ", region, 201, access), count)
+        ]
+        for access, count in (("fixed", 1), ("mobile", 6))
+    )
+    signals = arrived([*lines, *phones, *world()]) + off(lines, DAY_TWO, 0.9 * HOUR, rng)
+    signals += off(phones[1:], DAY_TWO + 2.3 * HOUR, 4 * HOUR, rng)
+    for hours in (3, 5, 6, 7, 8):
+        assert not confirmed(detect_silence(signals, at(DAY_TWO + hours * HOUR)).incidents)
