@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import Scope
@@ -60,6 +61,15 @@ def may_be_departures(
     silent = [vantage for vantage in of_a_day if vantage.is_silent]
     is_seen = 2 * len(silent) >= sum(vantage.is_silent for vantage in fallen)
     return bool(silent) and is_seen and _count_most(silent) < _SPREAD * len(silent)
+
+
+def are_phones_up(at_home: Sequence[VantagePresence]) -> bool:
+    """Return whether most phones of a country are here, as lines of homes are switched off.
+
+    In a fade they go with the lines.
+    """
+    phones = sum_silent([v for v in at_home if v.place.access == "mobile"])
+    return phones.votes >= THRESHOLDS.witnesses and phones.share < THRESHOLDS.confirm_share
 
 
 def may_be_lines_asleep(scope: Scope, fallen: Sequence[VantagePresence], now_us: int) -> bool:

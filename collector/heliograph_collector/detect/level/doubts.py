@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
-from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
+from heliograph_collector.detect.level.cell_counts import ABSENT_US, CellTest, Sample
 from heliograph_collector.detect.level.departures import (
+    are_phones_up,
     have_said_goodbye,
     may_be_departures,
     may_be_lines_asleep,
     may_be_removal,
 )
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
-from heliograph_collector.detect.level.part_contrast import falls_with_others
+from heliograph_collector.detect.level.part_contrast import (
+    falls_with_others,
+    is_gone_beside_peers,
+)
 from heliograph_collector.detect.level.stayers import do_stayers_live
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
@@ -33,26 +37,28 @@ def find_doubts(
     fall: LevelFall,
     part: AffectedCell,
     fallen: Sequence[VantagePresence],
-    sample: Sample,
+    test: CellTest,
     *,
-    is_no_night: bool,
+    is_known: bool,
 ) -> tuple[str, ...]:
     """Return why a fall that is dark may be no cut; () if nothing speaks against it.
 
     Args:
-        is_no_night: Three nights are known, and it is none; or its neighbors stay.
+        test: The last one of the fall.
+        is_known: What people do at this time of day is known, and is none of this.
     """
-    limits = sample.limits
+    sample, limits = test.sample, test.sample.limits
     silent = [vantage for vantage in fallen if vantage.is_silent]
     if sample.have_ways_fallen or fell_in_fault(sample.presence, fall.scope.country, silent):
         return (HoldReason.COMMON,)
-    is_night = not is_no_night and may_be_lines_asleep(fall.scope, fallen, sample.now_us)
+    began_us = fall.started.earliest_us
+    at_home = sample.select_fallen(Scope(fall.scope.country), began_us)
+    is_night = not is_known or (not test.is_learned and are_phones_up(at_home))
+    is_night = is_night and _may_be_lines_asleep(fall, fallen, sample)
     if is_night or are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
-    began_us = fall.started.earliest_us
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or fall.in_order
-    at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     first_us = min((v.lost_us for v in silent), default=sample.now_us)
     earlier = list_earlier_phones(sample.presence, fall.scope.country, first_us, sample.now_us)
     compared = [*fallen, *earlier], [*at_home, *earlier]
@@ -75,6 +81,14 @@ def find_doubts(
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (HoldReason.CARRIER,)
     return _find_network_doubt(part, fallen, sample)
+
+
+def _may_be_lines_asleep(
+    fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample
+) -> bool:
+    """Return whether lines may be switched off for the night, as their neighbors' are."""
+    is_slow = may_be_lines_asleep(fall.scope, fallen, sample.now_us)
+    return is_slow and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
 
 
 def _find_network_doubt(

@@ -8,9 +8,9 @@ habit, or tell what they measured. Five people do not go to bed within a minute.
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
@@ -20,6 +20,8 @@ from heliograph_collector.detect.level.cell_counts import (
     CellTest,
     Sample,
     count_absent,
+    is_absent,
+    select_counted,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import (
@@ -30,7 +32,7 @@ from heliograph_collector.detect.level.darkness import (
 )
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
-from heliograph_collector.detect.level.part_contrast import went_beside_others
+from heliograph_collector.detect.level.part_contrast import list_gone_alone
 from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -38,6 +40,7 @@ from heliograph_collector.detect.silence.slow_parts import SUDDEN_US
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS
 from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.model.scope import Scope
 
 # Assumed, all of them:
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
@@ -119,7 +122,7 @@ def list_cell_nights(cell: CellLevel, country: str, before_us: int, now_us: int)
 
 
 def may_be_habit(
-    cell: CellLevel | None,
+    cells: Mapping[Scope, CellLevel],
     presence: PresenceTracker,
     country: str,
     burst_us: int,
@@ -136,13 +139,14 @@ def may_be_habit(
     once do not sleep, nor most of one operator beside others who stay.
 
     Args:
-        cell: The level of the country, if it has one.
+        cells: The levels of all cells.
         burst_us: The first silence of the burst.
         from_us: The first silence of it, or of what it may extend.
         is_beside_cut: Part of the country is cut off for a day or longer.
     """
     if have_moved(presence, country, burst_us) or _went_at_once(presence, country, burst_us):
         return False  # people who come by another way do not sleep
+    cell = cells.get(Scope(country))
     usual = None if cell is None else cell.usual
     if usual is not None and usual.is_cut_hour:
         fallen = presence.list_silent(country, from_us)
@@ -152,7 +156,7 @@ def may_be_habit(
         return is_slow and not exceeds_usual([(absent, ALONE_SHARE)], CUT_HOUR_CHANCE)
     lowest = None if usual is None else usual.earlier_lowest
     is_learned = usual is not None and usual.days >= LEARNED_DAYS
-    if is_learned and went_beside_others(presence.list_recent(country, burst_us)):
+    if is_learned and _has_part_gone(cells, presence, country, burst_us, now_us):
         return False
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
@@ -168,6 +172,25 @@ def may_be_habit(
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
+
+
+def _has_part_gone(
+    cells: Mapping[Scope, CellLevel],
+    presence: PresenceTracker,
+    country: str,
+    burst_us: int,
+    now_us: int,
+) -> bool:
+    """Return whether a part went beside others that stayed, darker than ever at this hour."""
+    gone = list_gone_alone(country, presence.list_recent(country, burst_us - HOUR_US))
+    for scope in gone:
+        usual = cells[scope].usual if scope in cells else None
+        lowest = None if usual is None else usual.earlier_lowest
+        counted = list(select_counted(presence.list_inside(scope), now_us, presence.limits))
+        here = len(counted) - sum(map(is_absent, counted))
+        if lowest is not None and here < FALLEN_SHARE * lowest * len(counted):
+            return True
+    return False
 
 
 def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:

@@ -10,7 +10,7 @@ tenths of a country sleep, most of its parts are dark, and those that are not ar
 
 The same comparison stands in for a habit that is not known yet: an operator of which nearly all
 went, while its neighbors stayed, is not asleep. And where the hours of a country are known, who
-goes within minutes while hardly anybody else does is no night.
+goes within minutes while hardly anybody else does within the hour is no night.
 """
 
 from collections import defaultdict
@@ -102,22 +102,23 @@ def is_gone_beside_peers(scope: Scope, sample: Sample, since_us: int) -> bool:
     return upper_tail(chances, round(gone)) <= _GONE_CHANCE
 
 
-def went_beside_others(recent: Sequence[VantagePresence]) -> bool:
-    """Return whether most of an operator or a region went while hardly anybody else did.
+def list_gone_alone(country: str, recent: Sequence[VantagePresence]) -> list[Scope]:
+    """List operators and regions of which most went while hardly anybody else did.
 
-    Whose hours are known goes to bed with the others, and not within minutes of a burst.
+    Whose hours are known goes to bed with the others, in the same hour.
 
     Args:
-        recent: The vantages of a country that are here, or fell silent in the burst.
+        recent: The vantages of the country that are here, or fell silent in a burst or the hour
+            before it.
     """
-    groups: defaultdict[str | int, list[VantagePresence]] = defaultdict(list)
+    groups: defaultdict[Scope, list[VantagePresence]] = defaultdict(list)
     for vantage in recent:
-        groups[vantage.place.asn].append(vantage)
+        groups[Scope(country, asn=vantage.place.asn)].append(vantage)
         if vantage.place.region:
-            groups[vantage.place.region].append(vantage)
-    tested = [group for group in groups.values() if sum_silent(group).votes >= THRESHOLDS.votes]
+            groups[Scope(country, region=vantage.place.region)].append(vantage)
+    tested = {k: g for k, g in groups.items() if sum_silent(g).votes >= THRESHOLDS.votes}
     chance = _GONE_CHANCE / max(1, len(tested))
-    return any(_has_gone_alone(group, recent, chance) for group in tested)
+    return [scope for scope, group in tested.items() if _has_gone_alone(group, recent, chance)]
 
 
 def _has_gone_alone(

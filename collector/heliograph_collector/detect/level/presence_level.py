@@ -199,9 +199,8 @@ class PresenceLevels:
             return False  # a cut grows
         recent = list_extensible(outages, now_us, presence.limits)
         from_us = min([burst_us, *(outage.from_us for outage in recent)])
-        cell = self.cells.get(Scope(country))
         where = presence, country, burst_us, now_us
-        return may_be_habit(cell, *where, from_us=from_us, is_beside_cut=bool(cuts))
+        return may_be_habit(self.cells, *where, from_us=from_us, is_beside_cut=bool(cuts))
 
     def is_falling(self, country: str) -> bool:
         """Return whether any cell of a country is falling, or is dark already.
@@ -358,14 +357,12 @@ def _update_fall(
         fall.part = part
     if test.usual.is_assumed:
         return None
-    has_gone_alone = is_gone_beside_peers(test.scope, sample, since_us)
-    is_no_night = has_gone_alone or (is_known and test.is_learned)
     most_away = None if is_small(test, sample) else cell.find_most_away(since_us, test.size)
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
         counted=fallen if is_known else sample.select_fallen(test.scope, sample.now_us - ABSENT_US),
-        is_learned=is_known or has_gone_alone,
+        is_learned=is_known or is_gone_beside_peers(test.scope, sample, since_us),
         is_cut_hour=test.usual.is_cut_hour,
         most_away=most_away,
     )
@@ -384,7 +381,7 @@ def _update_fall(
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     at_home = [vantage for held in sample.places.values() for vantage in held]
     fall.in_order = are_in_battery_order(at_home, fall.scope, began_us, were_in_order=fall.in_order)
-    fall.held = find_doubts(fall, part, fallen, sample, is_no_night=is_no_night)
+    fall.held = find_doubts(fall, part, fallen, test, is_known=is_known)
     # Its people report later whether it is our fault, unless that is over for most networks.
     is_common = sample.have_ways_fallen and fall.held == (HoldReason.COMMON,)
     is_power = fall.in_order and bool(failures)
