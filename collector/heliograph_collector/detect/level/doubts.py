@@ -86,7 +86,7 @@ def find_doubts(
 def _may_be_lines_asleep(
     fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample
 ) -> bool:
-    """Return whether lines may be switched off for the night, as their neighbors' are."""
+    """Return whether lines may be switched off for the night; not if their neighbors stay."""
     is_slow = may_be_lines_asleep(fall.scope, fallen, sample.now_us)
     return is_slow and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
 

@@ -41,7 +41,8 @@ from heliograph_collector.model.thresholds import Thresholds
 # Of the votes of an outage, that are back however slowly they came, as of those who are back by a
 # blocked carrier (outage.py); and that were so for a while, so that nothing is to be waited for.
 _SLOW_SHARE = 0.4  # assumed
-_SLOW_PART_SHARE = 0.5  # … of a network, or of lines or phones, while of the rest …
+_SLOW_PART_SHARE = 0.5  # … of a network, or of lines or phones, where …
+_SLOW_PART_US = 2_700 * SECOND_US  # … all came within this time, and of the rest …
 _REST_SHARE = 0.1  # … hardly any are back; assumed, both
 _LASTING_SHARE = 0.34  # assumed
 _SPREAD_US = 900 * SECOND_US  # in which an order is carried out, as of one step; assumed
@@ -285,16 +286,19 @@ def _find_slow_parts(
     """
     if turns and turns[-1].way is PhaseDirection.OPENING:
         return None
-    returned = [v for v in vantages if v.is_live and v.back_us >= started.latest_us]
+    since_us = turns[-1].when.latest_us if turns else started.latest_us
+    since_us = max(since_us, now_us - _SLOW_PART_US)
+    returned = [v for v in vantages if v.is_live and v.back_us >= since_us]
+    if len(returned) < limits.votes:
+        return None  # as nearly always
     for read_part in (attrgetter("place.asn"), attrgetter("place.access")):
         members = _group_by(read_part, vantages)
         for part, back in _group_by(read_part, returned).items():
             others = len(returned) - len(back)
             are_alone = others <= _REST_SHARE * (len(vantages) - len(members[part]))
-            if len(back) >= limits.votes and are_alone:
-                times = turns, started, now_us, limits
-                if found := _find_slow(members[part], *times, _SLOW_PART_SHARE):
-                    return found
+            count = _count_returned(members[part], back, limits)
+            if are_alone and count.hits >= limits.votes and count.share >= _SLOW_PART_SHARE:
+                return _find_slow(members[part], turns, started, now_us, limits, _SLOW_PART_SHARE)
     return None
 
 
