@@ -46,6 +46,7 @@ from heliograph_collector.model.scope import Scope
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
 _CURFEW_US = 15 * MINUTE_US  # … at or beside cuts; people go to bed over an hour or two
 _MOST = 0.8
+_UP_US = 4 * HOUR_US  # since a long absence; the alarms of a night take less
 _NOBODY_SHARE = 0.9  # of a country; on a holiday those stay who are on day and night
 
 
@@ -181,9 +182,13 @@ def _has_part_gone(
     burst_us: int,
     now_us: int,
 ) -> bool:
-    """Return whether a part went beside others that stayed, darker than ever at this hour."""
-    gone = list_gone_alone(country, presence.list_recent(country, burst_us - HOUR_US))
-    for scope in gone:
+    """Return whether a part went beside others that stayed, darker than ever at this hour.
+
+    Who came on for an alarm, and is off again, was not up.
+    """
+    recent = presence.list_recent(country, burst_us - HOUR_US)
+    up = [v for v in recent if v.is_live or v.heard_us - v.seen_us >= _UP_US]
+    for scope in list_gone_alone(country, up):
         usual = cells[scope].usual if scope in cells else None
         lowest = None if usual is None else usual.earlier_lowest
         counted = list(select_counted(presence.list_inside(scope), now_us, presence.limits))
