@@ -42,10 +42,12 @@ class SilenceEvidence:
     def has_stopped(self, limits: Thresholds) -> bool:
         """Return whether the agents had stopped, while network and power worked.
 
-        Nobody finds a dead network then. Where anybody did, some that ran only do not tell.
+        Hardly anybody finds a dead network then. Where a fifth of those that may know did, some
+        that ran do not tell.
         """
         against = self.online + self.offline + self.powerless
-        share = limits.confirm_share if self.offline else limits.told_share
+        is_told = self.offline >= limits.alive_share * (self.offline + self.stopped) > 0.0
+        share = limits.confirm_share if is_told else limits.told_share
         return self._decides(self.stopped, against, limits, share)
 
     def was_interrupted(self, limits: Thresholds) -> bool:
