@@ -47,7 +47,8 @@ def find_doubts(
         test: The last one of the fall.
         is_known: What people do at this time of day is known, and is none of this.
     """
-    sample, limits = test.sample, test.sample.limits
+    sample = test.sample
+    limits = sample.limits
     silent = [vantage for vantage in fallen if vantage.is_silent]
     if sample.have_ways_fallen or fell_in_fault(sample.presence, fall.scope.country, silent):
         return (HoldReason.COMMON,)

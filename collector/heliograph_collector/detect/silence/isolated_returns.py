@@ -38,9 +38,9 @@ def find_isolated_returns(
 ) -> IsolatedReturns:
     """Find those that are back from a cut and stay cut off from abroad.
 
-    Who is here by another way than the lost one, and found no host abroad in the silence, waits for
-    its test where hardly anybody is here by the lost way. At the end of a cut the lost ways work
-    again: agents that come by post at first are here by them within a minute. In a country that is
+    A vantage that came by another way than the lost one, and found no host abroad in the silence,
+    waits for its test where hardly anybody came by the lost way. At the end of a cut the lost ways
+    work again: agents that come by post at first have them within a minute. In a country that is
     left with listed hosts they stay dead.
     """
     back = [v for v in vantages if v.is_live and v.lost_us >= since_us]

@@ -282,7 +282,7 @@ def _find_slow_parts(
 ) -> Returns | None:
     """Find returns one by one of half a network, or of half the lines or phones, alone.
 
-    What follows an opening is told once it is two fifths of all.
+    Returns that follow an opening need two fifths of all.
     """
     if turns and turns[-1].way is PhaseDirection.OPENING:
         return None
