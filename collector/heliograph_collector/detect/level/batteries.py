@@ -127,8 +127,6 @@ def have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
 def _went_by_operator(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether lines went operator by operator, and not region by region."""
     lines = [vantage for vantage in vantages if vantage.place.access == "fixed"]
-    if went_in_steps(lines):
-        return True
     by_operator = compute_rank_chance((v.place.asn, v.lost_us) for v in lines)
     by_region = compute_rank_chance((v.place.region, v.lost_us) for v in lines)
     return by_operator <= min(_OPERATOR_CHANCE, by_region)

@@ -72,8 +72,8 @@ def are_phones_up(at_home: Sequence[VantagePresence]) -> bool:
     return phones.votes >= THRESHOLDS.witnesses and phones.share < THRESHOLDS.confirm_share
 
 
-def may_be_lines_asleep(scope: Scope, fallen: Sequence[VantagePresence], now_us: int) -> bool:
-    """Return whether lines alone may be switched off for the night, one by one.
+def are_lines_switched_off(scope: Scope, fallen: Sequence[VantagePresence], now_us: int) -> bool:
+    """Return whether a part's lines alone went one by one, as for a night.
 
     In the first nights it is not known how many are. An order takes them at once, or phones too.
     """

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.level.cell_counts import ABSENT_US, CellTest, Sample
 from heliograph_collector.detect.level.departures import (
+    are_lines_switched_off,
     are_phones_up,
     have_said_goodbye,
     may_be_departures,
-    may_be_lines_asleep,
     may_be_removal,
 )
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
@@ -54,8 +54,8 @@ def find_doubts(
         return (HoldReason.COMMON,)
     began_us = fall.started.earliest_us
     at_home = sample.select_fallen(Scope(fall.scope.country), began_us)
-    is_night = not is_known or (not test.is_learned and are_phones_up(at_home))
-    is_night = is_night and _may_be_lines_asleep(fall, fallen, sample)
+    may_be_new = not is_known or (not test.is_learned and are_phones_up(at_home))
+    is_night = may_be_new and _are_lines_asleep(fall, fallen, sample)
     if is_night or are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
@@ -84,12 +84,10 @@ def find_doubts(
     return _find_network_doubt(part, fallen, sample)
 
 
-def _may_be_lines_asleep(
-    fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample
-) -> bool:
-    """Return whether lines may be switched off for the night; not if their neighbors stay."""
-    is_slow = may_be_lines_asleep(fall.scope, fallen, sample.now_us)
-    return is_slow and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
+def _are_lines_asleep(fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample) -> bool:
+    """Return whether lines went as for a night, and their neighbors did not stay."""
+    are_off = are_lines_switched_off(fall.scope, fallen, sample.now_us)
+    return are_off and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
 
 
 def _find_network_doubt(

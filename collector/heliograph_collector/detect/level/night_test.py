@@ -157,12 +157,11 @@ def may_be_habit(
         return is_slow and not exceeds_usual([(absent, ALONE_SHARE)], CUT_HOUR_CHANCE)
     lowest = None if usual is None else usual.earlier_lowest
     is_learned = usual is not None and usual.days >= LEARNED_DAYS
-    if is_learned and _has_part_gone(cells, presence, country, burst_us, now_us):
-        return False
+    where = presence, country, burst_us, now_us
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it
         if size - silent >= FALLEN_SHARE * lowest * size:
-            return True
+            return not (is_learned and _has_part_gone(cells, *where))
     if is_busy_hour(country, now_us):
         return False
     if cell is None or not is_learned:
@@ -172,7 +171,8 @@ def may_be_habit(
     silent, size = count_absent(presence, country, now_us)
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
-    return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
+    is_night = is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
+    return is_night and not _has_part_gone(cells, *where)
 
 
 def _has_part_gone(

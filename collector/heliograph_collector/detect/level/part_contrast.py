@@ -126,10 +126,11 @@ def _has_gone_alone(
 ) -> bool:
     """Return whether most of a group went, by less than a chance of what the others lost."""
     own = sum_silent(group)
+    if own.share < THRESHOLDS.confirm_share:
+        return False  # as nearly always
     names = {vantage.witness.nym for vantage in group}
     rest = sum_silent([v for v in recent if v.witness.nym not in names])
-    is_measure = rest.votes >= THRESHOLDS.votes and rest.share <= _STAYED_SHARE
-    if own.share < THRESHOLDS.confirm_share or not is_measure:
+    if rest.votes < THRESHOLDS.votes or rest.share > _STAYED_SHARE:
         return False
     rate = max(rest.share, _LEAST_RATE)
     return upper_tail([rate] * round(own.votes), round(own.hits)) <= chance

@@ -16,7 +16,7 @@ Offices that close at one hour are in several networks. A curfew would take thei
 lines of homes as well, so there hardly any may be silent that was never switched off so.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
@@ -90,9 +90,10 @@ def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
 
 def _list_staff(silent: Sequence[VantagePresence]) -> set[str]:
     """List the vantages that are switched off with their network, not each on the same days."""
-    networks = {v.place.asn for v in silent}
-    groups = ([v for v in silent if v.place.asn == asn] for asn in networks)
-    return set().union(*map(_list_together, groups))
+    by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
+    for vantage in silent:
+        by_network[vantage.place.asn].append(vantage)
+    return set().union(*map(_list_together, by_network.values()))
 
 
 def _list_together(silent: Sequence[VantagePresence]) -> set[str]:

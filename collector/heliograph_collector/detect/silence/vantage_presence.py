@@ -16,9 +16,7 @@ from heliograph_collector.model.signals import (
     is_other_way,
 )
 
-MARGIN_US = (
-    15 * SECOND_US
-)  # a heartbeat: a measurement this near either end of a silence is of none
+MARGIN_US = 15 * SECOND_US  # a heartbeat: what is measured so near the end of a silence is of none
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
 _EARLY_US = 120 * SECOND_US  # from mains to battery before an outage's first silence; assumed
 BOOT_US = 300 * SECOND_US  # from the return of power until a machine and its way work; assumed
