@@ -226,9 +226,9 @@ def select_counted(
             yield vantage
 
 
-def count_absent(presence: PresenceTracker, country: str, now_us: int) -> tuple[int, int]:
-    """Count the vantages of a country that are silent, and all that are counted."""
-    counted = list(select_counted(presence.list_country(country), now_us, presence.limits))
+def count_absent(presence: PresenceTracker, scope: Scope, now_us: int) -> tuple[int, int]:
+    """Count the vantages of a cell that are silent, and all that are counted."""
+    counted = list(select_counted(presence.list_inside(scope), now_us, presence.limits))
     return sum(map(is_absent, counted)), len(counted)
 
 

@@ -54,9 +54,9 @@ def find_doubts(
         return (HoldReason.COMMON,)
     began_us = fall.started.earliest_us
     at_home = sample.select_fallen(Scope(fall.scope.country), began_us)
-    may_be_new = not is_known or (not test.is_learned and are_phones_up(at_home))
-    is_night = may_be_new and _are_lines_asleep(fall, fallen, sample)
-    if is_night or are_off_by_routine((part,), fallen):
+    is_unknown = not is_known or (not test.is_learned and are_phones_up(at_home))
+    may_be_off = is_unknown and _may_be_switched_off(fall, fallen, sample)
+    if may_be_off or are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or fall.in_order
@@ -84,10 +84,12 @@ def find_doubts(
     return _find_network_doubt(part, fallen, sample)
 
 
-def _are_lines_asleep(fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample) -> bool:
-    """Return whether lines went as for a night, and their neighbors did not stay."""
-    are_off = are_lines_switched_off(fall.scope, fallen, sample.now_us)
-    return are_off and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
+def _may_be_switched_off(
+    fall: LevelFall, fallen: Sequence[VantagePresence], sample: Sample
+) -> bool:
+    """Return whether lines went one by one, as for a night; not if their neighbors stayed."""
+    went_so = are_lines_switched_off(fall.scope, fallen, sample.now_us)
+    return went_so and not is_gone_beside_peers(fall.scope, sample, fall.started.earliest_us)
 
 
 def _find_network_doubt(

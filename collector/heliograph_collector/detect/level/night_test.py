@@ -9,6 +9,7 @@ habit, or tell what they measured. Five people do not go to bed within a minute.
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import (
@@ -20,8 +21,6 @@ from heliograph_collector.detect.level.cell_counts import (
     CellTest,
     Sample,
     count_absent,
-    is_absent,
-    select_counted,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import (
@@ -147,32 +146,33 @@ def may_be_habit(
     """
     if have_moved(presence, country, burst_us) or _went_at_once(presence, country, burst_us):
         return False  # people who come by another way do not sleep
-    cell = cells.get(Scope(country))
+    national = Scope(country)
+    cell = cells.get(national)
     usual = None if cell is None else cell.usual
     if usual is not None and usual.is_cut_hour:
         fallen = presence.list_silent(country, from_us)
         is_slow = _measure_most([vantage.lost_us for vantage in fallen]) > _CURFEW_US
-        silent, size = count_absent(presence, country, now_us)
+        silent, size = count_absent(presence, national, now_us)
         absent = VoteCount(votes=size, hits=silent)
         return is_slow and not exceeds_usual([(absent, ALONE_SHARE)], CUT_HOUR_CHANCE)
     lowest = None if usual is None else usual.earlier_lowest
     is_learned = usual is not None and usual.days >= LEARNED_DAYS
-    where = presence, country, burst_us, now_us
+    has_part_gone = partial(_has_part_gone, cells, presence, country, burst_us, now_us)
     if lowest is not None and lowest <= DARK_SHARE:
-        silent, size = count_absent(presence, country, now_us)  # the last sample was before it
+        silent, size = count_absent(presence, national, now_us)  # the last sample was before it
         if size - silent >= FALLEN_SHARE * lowest * size:
-            return not (is_learned and _has_part_gone(cells, *where))
+            return not (is_learned and has_part_gone())
     if is_busy_hour(country, now_us):
         return False
     if cell is None or not is_learned:
         may_be_cut = is_beside_cut or (cell is not None and cell.was_cut_yesterday())
         slow_us = _CURFEW_US if may_be_cut else SUDDEN_US
         return presence.measure_spread(country, burst_us) > slow_us
-    silent, size = count_absent(presence, country, now_us)
+    silent, size = count_absent(presence, national, now_us)
     nights = list_cell_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     is_night = is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
-    return is_night and not _has_part_gone(cells, *where)
+    return is_night and not has_part_gone()
 
 
 def _has_part_gone(
@@ -191,9 +191,8 @@ def _has_part_gone(
     for scope in list_gone_alone(country, up):
         usual = cells[scope].usual if scope in cells else None
         lowest = None if usual is None else usual.earlier_lowest
-        counted = list(select_counted(presence.list_inside(scope), now_us, presence.limits))
-        here = len(counted) - sum(map(is_absent, counted))
-        if lowest is not None and here < FALLEN_SHARE * lowest * len(counted):
+        silent, size = count_absent(presence, scope, now_us)
+        if lowest is not None and size - silent < FALLEN_SHARE * lowest * size:
             return True
     return False
 
