@@ -46,7 +46,7 @@ class SilenceEvidence:
         that ran do not tell.
         """
         against = self.online + self.offline + self.powerless
-        is_told = self.offline >= limits.alive_share * (self.offline + self.stopped) > 0.0
+        is_told = self.offline >= limits.alive_share * (self.offline + self.stopped)
         share = limits.confirm_share if is_told else limits.told_share
         return self._decides(self.stopped, against, limits, share)
 
