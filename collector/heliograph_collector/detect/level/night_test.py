@@ -44,6 +44,7 @@ from heliograph_collector.model.scope import Scope
 # Assumed, all of them:
 _AT_ONCE_US = 60 * SECOND_US  # in which four fifths of a cut fall, in nights as dark as some are
 _CURFEW_US = 15 * MINUTE_US  # … at or beside cuts; people go to bed over an hour or two
+_BEFORE_US = 300 * SECOND_US  # a burst's first: the last of many who go in it may seem at once
 _MOST = 0.8
 _UP_US = 4 * HOUR_US  # since a long absence; the alarms of a night take less
 _NOBODY_SHARE = 0.9  # of a country; on a holiday those stay who are on day and night
@@ -200,11 +201,12 @@ def _has_part_gone(
 def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:
     """Return whether five or more went, of whom four fifths did within a minute.
 
-    Somebody may have gone by chance shortly before. An order may also take one operator after
+    Somebody may have gone by chance shortly before. Where many did, one by one, these are only the
+    last of them, five of whom may go in a minute. An order may also take one operator after
     another: then each of its networks went within a minute, and people of one do not go to bed
     together.
     """
-    silent = presence.list_silent(country, burst_us)
+    silent = presence.list_silent(country, burst_us - _BEFORE_US)
     if len(silent) < presence.limits.votes:
         return False
     if _measure_most([vantage.lost_us for vantage in silent]) <= _AT_ONCE_US:

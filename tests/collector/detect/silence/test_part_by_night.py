@@ -81,13 +81,13 @@ def test_a_cut_stands_if_some_that_ran_do_not_tell(tellers: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_phones_of_one_operator_that_were_woken_and_sleep_again_are_not_told(seed: int) -> None:
-    """Fourteen of its eighteen sleep each night, and one of the four others is away in the last.
+    """Seventeen of its twenty-one sleep each night, and one of the four others is away in the last.
 
-    The fourteen come on for an alarm, are off again within five minutes, and so once more.
+    The seventeen come on for an alarm, are off again within five minutes, and so once more.
     """
     rng = Random(seed)
     places = [VantageLocation("KZ", region, 251, "mobile") for region in ("ALA", "AST", "VOS")]
-    phones = [vantage for place in places for vantage in people(place, 6)]
+    phones = [vantage for place in places for vantage in people(place, 7)]
     others = country(each=3)
     asleep = [*phones[4:], *(v for number, v in enumerate(others) if number % 5 < 2)]
     signals = arrived([*phones, *others, *world()]) + _render_nights(asleep, rng)
