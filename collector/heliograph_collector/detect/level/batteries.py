@@ -13,13 +13,15 @@ from heliograph_collector.detect.silence.grid_regions import fail_side_by_side, 
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.ranks import MEMBERS, are_earlier, compute_rank_chance
-from heliograph_collector.detect.stats.tails import measure_spread
+from heliograph_collector.detect.stats.tails import measure_spread, quantile
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _LIVING_SHARE = 0.34  # of silent lines, or phones, of a region that has power; assumed
+_PHONES_LOST = 0.25  # of a region: their masts are empty, and its lines long gone; assumed …
+_LATE_SHARE = 0.25  # … but for so many, which have a UPS; assumed
 _LATER_US = sys.maxsize  # than every loss until now
 _MASTS_US = 4 * HOUR_US  # for which masts live without power; assumed
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
@@ -60,7 +62,9 @@ def is_battery_order(
     Only silences since `since_us` count, including those of vantages that are back. Phones fail
     with their masts; an order cuts all phones of a network at one time, and in regions too that
     have power. Lines must not have fallen operator by operator: a grid takes regions, and a state
-    that orders one operator after another may come to the phones last.
+    that orders one operator after another may come to the phones last. When a quarter of the
+    phones have gone, a grid has long taken the lines: where many go then, a network fades, and
+    lines lead by those that people switched off before.
     """
     fallen = [v for v in vantages if v.lost_us >= since_us and not _was_brief(v)]
     lost_us: defaultdict[int, list[int]] = defaultdict(list)
@@ -79,6 +83,7 @@ def is_battery_order(
     return (
         is_by_turns
         and (did_lines_lead or (is_first and _do_lines_go_first(vantages, fallen)))
+        and (did_lines_lead or not _go_lines_with_phones(fallen))
         and not _went_by_operator(fallen)
         and not _are_phones_silent_beside(vantages, fallen)
     )
@@ -95,6 +100,21 @@ def _do_lines_go_first(
         if vantage.place.access in lost_us and (has_fallen or vantage.is_live):
             lost_us[vantage.place.access].append(vantage.lost_us if has_fallen else _LATER_US)
     return are_earlier(lost_us["fixed"], lost_us["mobile"])
+
+
+def _go_lines_with_phones(fallen: Sequence[VantagePresence]) -> bool:
+    """Return whether many lines went after the first phones of their region."""
+    lines, late = 0, 0
+    for region in {v.place.region for v in fallen}:
+        lost_us: dict[str, list[int]] = {"fixed": [], "mobile": []}
+        for vantage in fallen:
+            if vantage.place.access in lost_us and vantage.place.region == region:
+                lost_us[vantage.place.access].append(vantage.lost_us)
+        if len(lost_us["mobile"]) >= MEMBERS:
+            empty_us = quantile(lost_us["mobile"], _PHONES_LOST)
+            lines += len(lost_us["fixed"])
+            late += sum(at_us > empty_us for at_us in lost_us["fixed"])
+    return late >= max(MEMBERS, _LATE_SHARE * lines)
 
 
 def _are_phones_silent_beside(

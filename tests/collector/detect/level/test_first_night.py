@@ -28,6 +28,23 @@ def test_a_fade_in_the_first_night_is_told_before_morning(seed: int) -> None:
     assert confirmed(detect_silence(signals, at(ONSET + 1.5 * HOUR)).incidents)
 
 
+@pytest.mark.parametrize("seed", [2, 4, 5])
+def test_a_fade_after_lines_were_switched_off_is_no_power_failure(seed: int) -> None:
+    """Most lines are off by one in the morning, and all else fades within an hour.
+
+    Up to version 193 lines that had led by their bedtimes made it the order of a power failure.
+    """
+    rng = Random(seed)
+    people = country(each=3)
+    lines = [v for v in people if v.place.access == "fixed"]
+    asleep = rng.sample(lines, len(lines) * 3 // 5)
+    signals = arrived(people + world())
+    signals += off(asleep, ONSET - 4 * HOUR, 4 * HOUR, rng)
+    signals += off([v for v in people if v not in asleep], ONSET, HOUR, rng)
+    (told,) = confirmed(detect_silence(signals, at(ONSET + 1.5 * HOUR)).incidents)
+    assert told.scope.is_national
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_first_night_that_takes_four_fifths_is_no_cut(seed: int) -> None:
     rng = Random(seed)
