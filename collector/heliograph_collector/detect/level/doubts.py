@@ -22,6 +22,7 @@ from heliograph_collector.detect.silence.earlier_phones import list_earlier_phon
 from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.failed_elsewhere import view_elsewhere
 from heliograph_collector.detect.silence.late_networks import fell_in_fault
+from heliograph_collector.detect.silence.leaving_early import have_left_early
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.shared_networks import NetworkView
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -56,7 +57,8 @@ def find_doubts(
     at_home = sample.select_fallen(Scope(fall.scope.country), began_us)
     is_unknown = not is_known or (not test.is_learned and are_phones_up(at_home))
     may_be_off = is_unknown and _may_be_switched_off(fall, fallen, sample)
-    if may_be_off or are_off_by_routine((part,), fallen):
+    is_routine = are_off_by_routine((part,), fallen) or have_left_early(fallen, at_home)
+    if may_be_off or is_routine:
         return (HoldReason.HABIT,)
     failed = sum(v.power_failed or v.has_lost_mains(began_us) for v in silent)
     may_be_power = failed >= POWER_SHARE * len(silent) or fall.in_order

@@ -88,6 +88,7 @@ from heliograph_collector.detect.level.promotion import (
 from heliograph_collector.detect.level.wider_fall import Levels, are_others_cut_off
 from heliograph_collector.detect.silence import small_networks
 from heliograph_collector.detect.silence.cell_members import build_part
+from heliograph_collector.detect.silence.daily_routine import confirm_early_falls
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.failed_elsewhere import confirm_lone_outages
 from heliograph_collector.detect.silence.merging import list_extensible
@@ -149,6 +150,7 @@ class PresenceLevels:
         if not have_fallen:
             confirm_cuts_in_faults(outages, presence, now_us)
             confirm_lone_outages(outages, presence, now_us)
+            confirm_early_falls(outages, presence, now_us)
         kept = find_kept_share(others)
         sample = Sample(
             presence,

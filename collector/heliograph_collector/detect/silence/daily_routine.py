@@ -17,7 +17,7 @@ lines of homes as well, so there hardly any may be silent that was never switche
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from heliograph.units import SECOND_US
@@ -25,6 +25,7 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.earlier_phones import list_earlier_phones
 from heliograph_collector.detect.silence.failed_elsewhere import view_elsewhere
+from heliograph_collector.detect.silence.leaving_early import have_left_early
 from heliograph_collector.detect.silence.mains_witnesses import MainsView, view_mains
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -34,7 +35,8 @@ from heliograph_collector.detect.silence.surges import is_surge_over
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.incidents.incident import HoldReason, IncidentKind
+from heliograph_collector.detect.stats.voting import is_established
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -136,7 +138,9 @@ def confirm_or_hold(
         now_us: The time of the evaluation.
     """
     limits = outage.limits
-    outage.is_routine = are_off_by_routine(cells, vantages) or is_surge_over(cells, vantages)
+    outage.may_have_left = have_left_early(select_inside(cells, vantages), vantages)
+    is_off = are_off_by_routine(cells, vantages) or is_surge_over(cells, vantages)
+    outage.is_routine = outage.may_have_left or is_off
     if outage.is_routine:
         outage.held = (HoldReason.HABIT,)
         return
@@ -158,3 +162,21 @@ def confirm_or_hold(
     outage.held = (HoldReason.POWER,) if is_power else ()
     if is_failure:
         outage.explain_as(IncidentKind.POWER, now_us)
+
+
+def confirm_early_falls(
+    outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
+) -> None:
+    """Confirm outages of people who may have left early, once others of their networks went too."""
+    for outage in outages:
+        if not outage.may_have_left or outage.state is not IncidentState.SUSPECTED:
+            continue
+        at_home = [
+            v
+            for v in presence.list_country(outage.country)
+            if (v.is_live or (v.is_silent and v.lost_us >= outage.from_us))
+            and is_established(v.witness, now_us, outage.limits)
+        ]
+        inside = select_inside(outage.parts, at_home)
+        if sum_silent(inside).share >= outage.limits.confirm_share:
+            confirm_or_hold(outage, outage.parts, at_home, presence, now_us)

@@ -91,7 +91,8 @@ class OutageEpisode:
     is_refuted: bool = False  # its sessions only broke and came back
     is_doubted: bool = False  # only by those who report working links
     lapsed_us: int = 0  # reports on links until then have lapsed (lapsed_reports.py)
-    is_routine: bool = False  # it is held because its people switched off, by habit or together
+    is_routine: bool = False  # it is held because its people switched off, by habit or together …
+    may_have_left: bool = False  # … earlier than on other days, while no others of theirs went
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
     _back: openings.Returns | None = None  # of a possible opening
