@@ -109,7 +109,7 @@ class SilenceDetector:
         elif isinstance(signal, LinkTest):
             self._on_change(self._presence.note_link_test(signal), signal.at_us)
         else:
-            self._on_replay(signal)
+            self._on_replay(self._presence.void_unheard(signal))
 
     def advance_to(self, now_us: int) -> None:
         """Advance the clock and fire due timers."""

@@ -48,6 +48,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
 _VANTAGES_A_SECOND = 250
+_UNHEARD_US = 600 * SECOND_US  # in which a block of ours may have begun with our fault; assumed
 _LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country waits no longer
 
 
@@ -126,6 +127,16 @@ class PresenceTracker:
             self.note_change(vantage)
             if vantage.is_expected:
                 self._count_live(vantage, +1)
+
+    def void_unheard(self, report: OfflineReport) -> OfflineReport:
+        """Return a report without an answer from long before our fault was over.
+
+        It shows why nobody was heard in the fault; a cut may have begun since, unseen.
+        """
+        vantage = self.vantages.get(report.nym)
+        measured_us = report.measured_us or report.since_us
+        is_void = vantage is not None and report.online and measured_us < vantage.unheard_us
+        return replace(report, online=None) if is_void else report
 
     def note_report(self, report: OfflineReport) -> VantagePresence | None:
         """Keep a report with its vantage; return None if that is not established."""
@@ -239,6 +250,7 @@ class PresenceTracker:
                 heard_us = max(fault.at_us, heard_us)
             vantage.mark_silent(heard_us, now_us)
             vantage.deferred = False
+            vantage.unheard_us = fault.until_us - _UNHEARD_US
             self.note_change(vantage)
         return missing_vantages
 

@@ -85,6 +85,7 @@ class VantagePresence:
     ran_on: bool = False  # its machine is known to have run through its last silence
     deferred: bool = False  # its silence began in a fault of the collector
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
+    unheard_us: int = 0  # until then that fault went on, and answers say nothing of what came since
     own: ChurnRecord = field(default_factory=ChurnRecord)
     stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
     seen_us: int = 0  # its first arrival, or its return from its last long absence

@@ -1,15 +1,18 @@
 """Slow returns from a start of ours are unknown; a cell without returns is cut."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from heliograph_collector.detect import SilenceDetector, detect_silence
 from heliograph_collector.detect.silence.detector import Findings
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
+    OfflineReport,
     VantageArrival,
     VantageLoss,
     VantageRef,
@@ -35,14 +38,16 @@ def cut(_: VantageRef, __: Random) -> None:
     return None
 
 
-def restart(back: Back, rng: Random, people: Sequence[VantageRef] = PEOPLE) -> Signals:
+def restart(
+    back: Back, rng: Random, people: Sequence[VantageRef] = PEOPLE, up_s: float = UP
+) -> Signals:
     """Restart the collector; Kazakhstan returns by `back`, others within a minute."""
     signals = [s for s in live(people, Random(5), 2, churn=0) if s.at_us < at(DOWN)]
-    signals.append(Fault(at(DOWN), at(UP), FaultReason.RESTART))
+    signals.append(Fault(at(DOWN), at(up_s), FaultReason.RESTART))
     for vantage in people:
         after_s = back(vantage, rng) if KZ(vantage) else fast(vantage, rng)
         if after_s is not None:
-            signals.append(VantageArrival(at(UP + after_s), vantage))
+            signals.append(VantageArrival(at(up_s + after_s), vantage))
     return signals
 
 
@@ -72,6 +77,31 @@ def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> N
     assert incident.scope.is_national
     assert (incident.confirmed_us or 0) <= at(UP + most_s)
     assert incident.started.earliest_us <= at(DOWN) < at(UP) <= incident.started.latest_us
+
+
+@pytest.mark.parametrize(
+    ("down_s", "measured_s", "kind"),
+    [
+        (7_200, 20, IncidentKind.SILENCE),  # up to version 194 a block of ours
+        (7_200, 7_300, IncidentKind.COLLECTOR_BLOCKED),
+        (180, 20, IncidentKind.COLLECTOR_BLOCKED),  # it may have begun with the restart
+    ],
+)
+def test_a_link_that_worked_as_we_went_down_says_nothing_of_a_later_cut(
+    down_s: float, measured_s: float, kind: IncidentKind
+) -> None:
+    rng = Random(1)
+    up_s = DOWN + down_s
+    over_s = up_s + 10_000
+    signals = restart(cut, rng, up_s=up_s)
+    for vantage in filter(KZ, PEOPLE):
+        back_s = over_s + rng.uniform(0, 60)
+        told = at(DOWN - rng.uniform(0, 15)), at(back_s)
+        signals.append(VantageArrival(at(back_s), vantage))
+        report = OfflineReport(at(back_s + 5), vantage.nym, *told, alive=True, online=True)
+        signals.append(replace(report, measured_us=at(DOWN + measured_s)))
+    (incident,) = confirmed(detect_silence(signals, at(over_s + 2_000)).incidents)
+    assert incident.kind is kind
 
 
 def _restart_operator(back: Back, seed: int) -> Findings:
