@@ -3,10 +3,12 @@
 Theory of operation. An outage may turn out to be none (refutation.py). What its vantages tell may
 name another kind, leave a cut in doubt, or confirm it again, also long after its end. A kind that
 is decided changes only when they decide for another (explanation.py). Reports on a block that come
-later than `_TELLING_US` after it was named change nothing.
+later than `_TELLING_US` after it was named change nothing, unless all report dead anchors and so
+few fell that they may be of one carrier by chance: a part of their network had failed.
 """
 
 from collections.abc import Iterable, Sequence
+from math import comb
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
@@ -16,6 +18,7 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.phones_with_lines import have_phones_fallen_with_lines
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
+from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
@@ -23,6 +26,7 @@ from heliograph_collector.incidents.incident import HoldReason, IncidentKind, In
 _STANDING = frozenset((HoldReason.UNSEEN, HoldReason.ELSEWHERE))  # which no further report ends …
 _STANDING_CUT = _STANDING - {HoldReason.ELSEWHERE}  # … but dead anchors: no fault of ours was it
 _TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
+_CARRIER_CHANCE = 1e-3  # of the carriers of those that fell, so that they tell of a block; assumed
 
 
 def reconsider(
@@ -44,14 +48,56 @@ def reconsider(
     _end_doubts(outage, presence, now_us)
     silenced = outage.list_silenced(presence, now_us)
     named_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
-    has_decided = outage.is_block and now_us - named_us > _TELLING_US
-    if has_decided or not (outage.replays or any(s.tells_cause for s in silenced)):
+    is_late = outage.is_block and now_us - named_us > _TELLING_US
+    is_told = bool(outage.replays) or any(s.tells_cause for s in silenced)
+    if not is_told or (is_late and not _has_dead_report(outage)):
         return  # there are no reports, or no new ones
+    evidence = _weigh(outage, presence, silenced, now_us)
+    kind = evidence.explain(outage.limits)
+    is_cut = kind is IncidentKind.SILENCE
+    is_dead = is_cut and not evidence.online and _may_be_chance(outage, presence, silenced)
+    if is_late and not is_dead:
+        return
+    outage.evidence = evidence
+    if evidence.has_stopped(outage.limits) or evidence.was_interrupted(outage.limits):
+        outage.close(IncidentState.WITHDRAWN, outage.closed_us or now_us)
+        return
+    if outage.carrier and is_cut and not is_dead:
+        return  # others live there by other carriers: anchors of ours failed as well
+    _doubt_cut(outage, silenced, now_us)
+    _explain(outage, presence, silenced, kind, now_us)
+
+
+def _explain(
+    outage: OutageEpisode,
+    presence: PresenceTracker,
+    silenced: Sequence[VantagePresence],
+    kind: IncidentKind | None,
+    now_us: int,
+) -> None:
+    """Take the kind that reports decide for, unless what stands already is not theirs to change."""
+    standing = _STANDING_CUT if kind is IncidentKind.SILENCE else _STANDING
+    is_settled = kind is outage.kind and not standing.isdisjoint(outage.held)
+    is_settled |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
+    if kind is None or is_settled or outage.evidence.silent < outage.limits.votes:
+        return
+    if kind is outage.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
+        outage.explain_as(kind, now_us)
+    else:
+        _explain_as_block(outage, presence, silenced, now_us)
+
+
+def _weigh(
+    outage: OutageEpisode,
+    presence: PresenceTracker,
+    silenced: Sequence[VantagePresence],
+    now_us: int,
+) -> SilenceEvidence:
     reports = silenced, outage.replays, now_us, outage.limits
     is_grid = HoldReason.POWER in outage.held or outage.kind is IncidentKind.POWER
     is_new = outage.closed_us is None or now_us - outage.closed_us <= _TELLING_US
     is_grid |= is_new and outage.evidence.is_grid  # though the first to report were laptops
-    outage.evidence = weigh_evidence(
+    return weigh_evidence(
         *reports,
         is_cut=outage.confirmed_us is not None,
         is_grid=is_grid,
@@ -63,22 +109,28 @@ def reconsider(
         since_us=outage.from_us,
         until_us=outage.closed_us,
     )
-    if outage.evidence.has_stopped(outage.limits) or outage.evidence.was_interrupted(outage.limits):
-        outage.close(IncidentState.WITHDRAWN, outage.closed_us or now_us)
-        return
-    kind = outage.evidence.explain(outage.limits)
-    if outage.carrier and kind is IncidentKind.SILENCE:
-        return  # others live there by other carriers: anchors of ours failed as well
-    _doubt_cut(outage, silenced, now_us)
-    standing = _STANDING_CUT if kind is IncidentKind.SILENCE else _STANDING
-    is_settled = kind is outage.kind and not standing.isdisjoint(outage.held)
-    is_settled |= outage.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
-    if kind is None or is_settled or outage.evidence.silent < outage.limits.votes:
-        return
-    if kind is outage.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
-        outage.explain_as(kind, now_us)
-    else:
-        _explain_as_block(outage, presence, silenced, now_us)
+
+
+def _has_dead_report(outage: OutageEpisode) -> bool:
+    return any(report.online is False for report in outage.replays.values())
+
+
+def _may_be_chance(
+    outage: OutageEpisode, presence: PresenceTracker, silenced: Sequence[VantagePresence]
+) -> bool:
+    """Return whether those that fell in their networks may be of one carrier by chance."""
+    networks = {vantage.place.asn for vantage in silenced}
+    spared = [
+        v
+        for v in presence.list_country(outage.country)
+        if v.place.asn in networks and outage.holds(v.place) and _was_spared(v, outage.from_us)
+    ]
+    chance = 1.0 / comb(len(silenced) + len(spared), len(silenced))
+    return chance > _CARRIER_CHANCE
+
+
+def _was_spared(vantage: VantagePresence, since_us: int) -> bool:
+    return vantage.is_live and vantage.since_us < since_us and vantage.lost_us < since_us
 
 
 def _is_settled(outage: OutageEpisode, others: Iterable[OutageEpisode]) -> bool:
