@@ -8,7 +8,7 @@ lists the sources of formulas, detect/measurements.md what each rule was measure
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 195  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 196  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

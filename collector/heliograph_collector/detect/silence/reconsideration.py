@@ -50,12 +50,13 @@ def reconsider(
     named_us = outage.kinds[-1].at_us if outage.kinds else outage.suspected_us
     is_late = outage.is_block and now_us - named_us > _TELLING_US
     is_told = bool(outage.replays) or any(s.tells_cause for s in silenced)
-    if not is_told or (is_late and not _has_dead_report(outage)):
+    if not is_told or (is_late and not _are_dead_since_onset(outage)):
         return  # there are no reports, or no new ones
     evidence = _weigh(outage, presence, silenced, now_us)
     kind = evidence.explain(outage.limits)
     is_cut = kind is IncidentKind.SILENCE
-    is_dead = is_cut and not evidence.online and _may_be_chance(outage, presence, silenced)
+    is_dead = is_cut and not evidence.online and _are_dead_since_onset(outage)
+    is_dead = is_dead and _may_be_chance(outage, presence, silenced)
     if is_late and not is_dead:
         return
     outage.evidence = evidence
@@ -111,8 +112,14 @@ def _weigh(
     )
 
 
-def _has_dead_report(outage: OutageEpisode) -> bool:
-    return any(report.online is False for report in outage.replays.values())
+def _are_dead_since_onset(outage: OutageEpisode) -> bool:
+    """Return whether some report dead anchors, and all of these of silences that began with it.
+
+    Who found another way is silent again in a later cut.
+    """
+    dead = [report for report in outage.replays.values() if report.online is False]
+    latest_us = outage.started.latest_us
+    return bool(dead) and all(report.since_us <= latest_us for report in dead)
 
 
 def _may_be_chance(
