@@ -228,28 +228,6 @@ def test_dead_anchors_make_no_cut_of_a_silent_carrier_among_living_ones() -> Non
     assert [(i.kind, i.state) for i in incidents] == [(BLOCKED, IncidentState.CLOSED)]
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_dead_anchors_of_a_few_lines_of_one_carrier_tell_that_their_operator_failed(
-    told: bool,
-) -> None:
-    """Six of twelve lines of an operator fail, and all of them used one entrance."""
-    rng = Random(6)
-    vantages = [
-        replace(w, carrier="edge-1" if i % 2 else "session")
-        for i, w in enumerate(country(each=4) + world())
-    ]
-    lines = next(w.place.asn for w in vantages if KZ(w) and w.place.access == "fixed")
-    members = [w for w in vantages if KZ(w) and w.place.asn == lines]
-    silent = [w for w in members if w.carrier == "edge-1"]
-    signals = live(vantages, rng, 4, churn=1.0) + drop(silent, ONSET, rng, END)
-    signals += [
-        OfflineReport(at(END + 90), w.nym, at(ONSET), at(END), alive=True, online=False)
-        for w in (silent if told else ())
-    ]
-    (incident,) = detect_silence(signals, UNTIL).incidents
-    assert incident.kind is (IncidentKind.SILENCE if told else BLOCKED)
-
-
 def power_signals(
     rng: Random, regions: Sequence[str], tell: Callable[[VantageRef], OfflineReport | None]
 ) -> tuple[Signals, list[VantageRef]]:
